@@ -1,0 +1,80 @@
+import * as z from 'zod'
+import { GroupName, ProcessName } from './names.ts'
+import { ProcessState, SignalName } from './process.ts'
+
+interface EventSpec {
+  summary: string
+  payload: z.ZodType
+}
+
+function event<P extends z.ZodType>(summary: string, payload: P): { summary: string; payload: P } {
+  return { summary, payload }
+}
+
+export const SupervisorState = z.enum(['running', 'restarting', 'shutdown', 'unreachable'])
+export type SupervisorState = z.infer<typeof SupervisorState>
+
+/** Every event type. The key is the name on the wire. */
+export const EVENTS = {
+  'process.state': event(
+    'A process changed state.',
+    z.strictObject({
+      process: ProcessName,
+      program: z.string(),
+      from: ProcessState,
+      to: ProcessState,
+      pid: z.int().nullable(),
+      exitStatus: z.int().optional(),
+      signal: SignalName.optional(),
+      expected: z.boolean().optional(),
+      tries: z.int().optional(),
+      spawnError: z.string().optional(),
+      logTail: z.string().optional().describe('end of its log, on FATAL and unexpected EXITED; needs `logs`'),
+      observed: z
+        .literal(true)
+        .optional()
+        .describe('found by comparison, not told by supervisord: steps in between may be missing'),
+    }),
+  ),
+  'process.added': event(
+    'A process appeared in supervisord.',
+    z.strictObject({ process: ProcessName, program: z.string(), group: GroupName }),
+  ),
+  'process.removed': event(
+    'A process left supervisord.',
+    z.strictObject({ process: ProcessName, program: z.string(), group: GroupName }),
+  ),
+  'supervisor.state': event(
+    'supervisord came, went, or could no longer be asked.',
+    z.strictObject({ state: SupervisorState, reason: z.string().optional() }),
+  ),
+  'agent.started': event('The agent started.', z.strictObject({ version: z.string() })),
+  'agent.stopping': event('The agent is stopping.', z.strictObject({ reason: z.string() })),
+  'token.revoked': event('A token was revoked or removed.', z.strictObject({ token: z.string() })),
+} as const satisfies Record<string, EventSpec>
+
+export type EventType = keyof typeof EVENTS
+export type EventPayload<T extends EventType> = z.infer<(typeof EVENTS)[T]['payload']>
+
+/** An event of one type, as published. */
+export type AgentEventOf<T extends EventType> = {
+  epoch: string
+  seq: number
+  at: string
+  type: T
+  actor?: string
+  payload: EventPayload<T>
+}
+/** Any event; `type` tells which payload it has. */
+export type AgentEvent = { [T in EventType]: AgentEventOf<T> }[EventType]
+
+/** What crosses the wire of an event, checked by clients. Unknown types pass: a newer agent may have more. */
+export const WireEvent = z.looseObject({
+  subscription: z.string(),
+  epoch: z.string(),
+  seq: z.int(),
+  at: z.string(),
+  type: z.string(),
+  actor: z.string().optional(),
+  payload: z.record(z.string(), z.unknown()),
+})
