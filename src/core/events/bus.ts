@@ -1,0 +1,85 @@
+// The agent's events in one order: `seq` grows by one per event and is never reused within an `epoch`. The ring
+// holds the newest ones for subscribers that lag or come back; what left the ring is announced to them as a gap.
+import { randomBytes } from 'node:crypto'
+import type { AgentEvent, EventPayload, EventType } from '../../protocol/events.ts'
+import { type Stored, StoredEvent, StoredGap } from './stored-event.ts'
+
+export interface RingLimits {
+  events: number
+  bytes: number
+}
+
+const RING: RingLimits = { events: 8192, bytes: 8 * 1024 * 1024 }
+
+export class EventBus {
+  readonly epoch: string
+  readonly #limits: RingLimits
+  readonly #now: () => number
+  readonly #listeners = new Set<() => void>()
+  #ring: Stored[] = []
+  /** Index in the ring of the oldest event still held; the array is compacted now and then. */
+  #head = 0
+  #bytes = 0
+  #seq = 0
+
+  constructor(options: { epoch?: string; limits?: RingLimits; now?: () => number } = {}) {
+    this.epoch = options.epoch ?? randomBytes(6).toString('base64url')
+    this.#limits = options.limits ?? RING
+    this.#now = options.now ?? Date.now
+  }
+
+  /** Number of the newest event; 0 when there was none. */
+  get seq(): number {
+    return this.#seq
+  }
+
+  /** Number of the oldest event still held; `seq + 1` when none is. */
+  get oldestSeq(): number {
+    return this.#ring[this.#head]?.seq ?? this.#seq + 1
+  }
+
+  publish<T extends EventType>(type: T, payload: EventPayload<T>, actor?: string): void {
+    const event = {
+      epoch: this.epoch,
+      seq: ++this.#seq,
+      at: new Date(this.#now()).toISOString(),
+      type,
+      ...(actor === undefined ? {} : { actor }),
+      payload,
+    } as AgentEvent
+    this.#append(new StoredEvent(event))
+  }
+
+  /** Takes a number for what happened unseen; subscribers get it as `gap`. */
+  publishGap(): void {
+    this.#append(new StoredGap(this.epoch, ++this.#seq))
+  }
+
+  #append(stored: Stored): void {
+    this.#ring.push(stored)
+    this.#bytes += stored.sizeBytes
+    this.#trim()
+    for (const listener of this.#listeners) listener()
+  }
+
+  /** The event of that number; undefined when it left the ring or has not happened. */
+  at(seq: number): Stored | undefined {
+    return this.#ring[this.#head + seq - this.oldestSeq]
+  }
+
+  /** Calls back after every event, in the same tick. @returns the undo */
+  onPublish(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  #trim(): void {
+    while (this.#ring.length - this.#head > this.#limits.events || this.#bytes > this.#limits.bytes) {
+      this.#bytes -= this.#ring[this.#head++]?.sizeBytes ?? 0
+    }
+    if (this.#head > 1024 && this.#head > this.#ring.length / 2) {
+      this.#ring = this.#ring.slice(this.#head)
+      this.#head = 0
+    }
+  }
+}

@@ -1,0 +1,69 @@
+import type { AgentEvent } from '../../protocol/events.ts'
+
+/** What the ring holds: an event, or a hole in what we know. */
+export interface Stored {
+  readonly seq: number
+  /** The program it is about; null when it concerns the host. */
+  readonly program: string | null
+  readonly sizeBytes: number
+  frame(subscription: string, withLogs: boolean): Buffer
+}
+
+/** Something happened that we cannot tell: subscribers must take a snapshot. */
+export class StoredGap implements Stored {
+  readonly seq: number
+  readonly program = null
+  readonly sizeBytes = 100
+  readonly #epoch: string
+
+  constructor(epoch: string, seq: number) {
+    this.#epoch = epoch
+    this.seq = seq
+  }
+
+  frame(subscription: string): Buffer {
+    return gapFrame(subscription, this.#epoch, this.seq, this.seq)
+  }
+}
+
+export function gapFrame(subscription: string, epoch: string, from: number, to: number): Buffer {
+  return Buffer.from(JSON.stringify({ jsonrpc: '2.0', method: 'gap', params: { subscription, epoch, from, to } }))
+}
+
+/** An event with its bytes: made once per variant, shared by every subscriber that may see that variant. */
+export class StoredEvent implements Stored {
+  readonly event: AgentEvent
+  readonly seq: number
+  readonly program: string | null
+  readonly sizeBytes: number
+  readonly #frames = new Map<string, Buffer>()
+  readonly #json: string
+
+  constructor(event: AgentEvent) {
+    this.event = event
+    this.seq = event.seq
+    this.program = 'program' in event.payload ? event.payload.program : null
+    this.#json = JSON.stringify(event)
+    this.sizeBytes = this.#json.length + 200
+  }
+
+  /** The notification for a subscription; without `logs` the log tail is left out. */
+  frame(subscription: string, withLogs: boolean): Buffer {
+    const hasTail = 'logTail' in this.event.payload
+    const key = hasTail && !withLogs ? `-${subscription}` : subscription
+    const known = this.#frames.get(key)
+    if (known) return known
+    const json = key === subscription ? this.#json : JSON.stringify(withoutTail(this.event))
+    const frame = Buffer.from(
+      `{"jsonrpc":"2.0","method":"event","params":{"subscription":${JSON.stringify(subscription)},${json.slice(1)}}`,
+    )
+    // subscriptions are counted per connection, so nearly all share a handful of names
+    if (this.#frames.size < 8) this.#frames.set(key, frame)
+    return frame
+  }
+}
+
+function withoutTail(event: AgentEvent): unknown {
+  const { logTail: _logTail, ...payload } = event.payload as { logTail?: string }
+  return { ...event, payload }
+}

@@ -1,0 +1,141 @@
+// Knows whether supervisord can be asked. One cheap call every few seconds finds a hung or dead one; a hint (its
+// children list vanished, the listener left) asks at once; while it is away the question is asked twice a second.
+import * as z from 'zod'
+import type { Logger } from '../../logger.ts'
+import { AgentError } from '../../protocol/errors.ts'
+import type { SupervisorState } from '../../protocol/events.ts'
+import type { EventBus } from '../events/bus.ts'
+import { parsed } from './process-info.ts'
+import type { SupervisorRpc } from './rpc.ts'
+
+const BEAT_MS = 5_000
+const BEAT_DEADLINE_MS = 5_000
+const RETRY_MS = 500
+const RETRY_DEADLINE_MS = 2_000
+
+/** What a running supervisord says of itself. */
+export interface SupervisorIdentity {
+  version: string
+  identification: string
+  pid: number
+}
+
+export interface SupervisorStatus {
+  state: SupervisorState
+  reason: string | null
+  since: string
+  identity: SupervisorIdentity | null
+}
+
+export interface ConnectionDeps {
+  rpc: SupervisorRpc
+  bus: EventBus
+  logger: Logger
+  /** Called each time it can be asked (again), before `running` is published. */
+  onUp(identity: SupervisorIdentity): Promise<void>
+  onDown(): void
+}
+
+export class SupervisorConnection {
+  readonly #deps: ConnectionDeps
+  #status: SupervisorStatus = { state: 'unreachable', reason: null, since: new Date().toISOString(), identity: null }
+  #isSettled = false
+  #isStopped = false
+  #timer: NodeJS.Timeout | null = null
+  #asking: Promise<void> | null = null
+  #expected: 'restarting' | 'shutdown' | null = null
+
+  constructor(deps: ConnectionDeps) {
+    this.#deps = deps
+  }
+
+  get status(): SupervisorStatus {
+    return this.#status
+  }
+
+  get isUp(): boolean {
+    return this.#status.state === 'running'
+  }
+
+  /** True once the first question was answered, or known to have no answer. */
+  get isSettled(): boolean {
+    return this.#isSettled
+  }
+
+  /** Returns after the first question, whatever its answer. */
+  async start(): Promise<void> {
+    await this.check()
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true
+    if (this.#timer) clearTimeout(this.#timer)
+    await this.#asking
+  }
+
+  /** Our own call will take supervisord away: what follows is named so. */
+  expect(what: 'restarting' | 'shutdown'): void {
+    this.#expected = what
+    void this.check()
+  }
+
+  /** Asks now. */
+  check(): Promise<void> {
+    if (this.#isStopped) return Promise.resolve()
+    this.#asking ??= this.#ask().finally(() => {
+      this.#asking = null
+      this.#isSettled = true
+      if (this.#timer) clearTimeout(this.#timer)
+      if (!this.#isStopped) this.#timer = setTimeout(() => void this.check(), this.isUp ? BEAT_MS : RETRY_MS)
+    })
+    return this.#asking
+  }
+
+  /** @throws {AgentError} SUPERVISOR_UNREACHABLE when it cannot be asked now */
+  assertUp(): void {
+    if (this.isUp) return
+    const reason = this.#status.reason ?? 'it was not asked yet'
+    throw new AgentError('SUPERVISOR_UNREACHABLE', `supervisord is ${this.#status.state}: ${reason}`, {
+      facts: { state: this.#status.state },
+    })
+  }
+
+  async #ask(): Promise<void> {
+    const { rpc } = this.#deps
+    const deadlineMs = this.isUp ? BEAT_DEADLINE_MS : RETRY_DEADLINE_MS
+    try {
+      const before = this.#status.identity
+      const pid = parsed(z.int(), await rpc.call('supervisor.getPID', [], { deadlineMs }))
+      if (this.isUp && before?.pid === pid) return
+      const version = parsed(z.string(), await rpc.call('supervisor.getSupervisorVersion', [], { deadlineMs }))
+      const identification = parsed(z.string(), await rpc.call('supervisor.getIdentification', [], { deadlineMs }))
+      const identity = { pid, version, identification }
+      await this.#deps.onUp(identity)
+      this.#expected = null
+      this.#become('running', null, identity)
+    } catch (error) {
+      this.#down(error)
+    }
+  }
+
+  #down(error: unknown): void {
+    if (!(error instanceof AgentError)) this.#deps.logger.error({ err: error }, 'asking supervisord failed')
+    const reason = error instanceof Error ? error.message : String(error)
+    const isStopping = error instanceof AgentError && error.facts['fault'] === 'SHUTDOWN_STATE'
+    const wasUp = this.isUp
+    if (isStopping) this.#become(this.#expected ?? 'shutdown', 'it stops its processes, to end or to restart', this.#status.identity)
+    else this.#become('unreachable', reason, null)
+    if (wasUp) this.#deps.onDown()
+  }
+
+  #become(state: SupervisorState, reason: string | null, identity: SupervisorIdentity | null): void {
+    const before = this.#status
+    if (before.state === state && before.identity?.pid === identity?.pid && this.#isSettled) {
+      this.#status = { ...before, reason }
+      return
+    }
+    this.#status = { state, reason, since: new Date().toISOString(), identity }
+    this.#deps.logger.info({ state, reason, pid: identity?.pid }, 'supervisord')
+    this.#deps.bus.publish('supervisor.state', reason === null ? { state } : { state, reason })
+  }
+}

@@ -1,0 +1,156 @@
+import { Agent, request } from 'node:http'
+import { AgentError } from '../../protocol/errors.ts'
+import { decodeAnswer, encodeCall, notXmlRpc, type RpcParam, scanAnswer } from './codec.ts'
+
+/** Where supervisord listens, and how to log in. */
+export interface RpcAddress {
+  /** `unix:///path` or `http://host:port`. */
+  url: string
+  username: string
+  password: string
+}
+
+export interface CallOptions {
+  signal?: AbortSignal
+  /** Longest wait for the whole answer; what supervisord began goes on. */
+  deadlineMs?: number
+}
+
+const DEADLINE_MS = 10_000
+const ANSWER_MAX_BYTES = 32 * 1024 * 1024
+/** supervisord is single-threaded and pays a descriptor per connection: more would not be faster. */
+const CONNECTIONS = 8
+
+/** Methods that change nothing and may be sent again when a kept connection turns out to be dead. */
+const REPEATABLE = /^(?:supervisor\.(?:get|read|tail)|system\.(?:list|method))/
+
+/** Calls supervisord. Every call has a deadline, every failure a name. */
+export class SupervisorRpc {
+  readonly #address: RpcAddress
+  readonly #agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS, maxFreeSockets: 2 })
+
+  constructor(address: RpcAddress) {
+    this.#address = address
+  }
+
+  /**
+   * @throws {AgentError} SUPERVISOR_FAULT (`facts.fault`), SUPERVISOR_UNREACHABLE (`facts.reason`), INVALID_PARAMS for
+   * text outside the allow-list; the signal's own reason when it aborts
+   */
+  async call(method: string, params: readonly RpcParam[] = [], options: CallOptions = {}): Promise<unknown> {
+    return decodeAnswer(await this.#send(method, params, options))
+  }
+
+  /** Several reading calls in one request, in order, with nothing of supervisord's in between. */
+  async batch(
+    calls: readonly { method: string; params: readonly (string | number | boolean)[] }[],
+    options: CallOptions = {},
+  ): Promise<unknown[]> {
+    const list = calls.map(({ method, params }) => ({ methodName: method, params }))
+    const answer = scanAnswer((await this.#send('system.multicall', [list], options)).toString('utf8'))
+    if (!Array.isArray(answer) || answer.length !== calls.length)
+      throw notXmlRpc(new Error('a multicall answer of another length'))
+    return answer
+  }
+
+  close(): void {
+    this.#agent.destroy()
+  }
+
+  async #send(method: string, params: readonly RpcParam[], options: CallOptions): Promise<Buffer> {
+    const body = encodeCall(method, params)
+    const attempt = () => this.#post(body, options)
+    try {
+      return await attempt()
+    } catch (error) {
+      const isStale = error instanceof AgentError && error.facts['reason'] === 'stale-connection'
+      const isRepeatable = REPEATABLE.test(method) || (method === 'system.multicall' && isReading(params))
+      if (!isStale || !isRepeatable) throw error
+      return await attempt()
+    }
+  }
+
+  #post(body: string, { signal, deadlineMs = DEADLINE_MS }: CallOptions): Promise<Buffer> {
+    signal?.throwIfAborted()
+    const deadline = AbortSignal.timeout(deadlineMs)
+    const stop = signal ? AbortSignal.any([signal, deadline]) : deadline
+    return new Promise((resolve, reject) => {
+      const end = () => {
+        reject(signal?.aborted ? signal.reason : unreachable('hung', `supervisord gave no answer within ${deadlineMs} ms`))
+        post.destroy()
+      }
+      const fail = (error: NodeJS.ErrnoException) => {
+        stop.removeEventListener('abort', end)
+        reject(connectError(error, this.#address.url, post.reusedSocket))
+      }
+      const post = request({ ...this.#target(), method: 'POST', path: '/RPC2', agent: this.#agent }, (answer) => {
+        const chunks: Buffer[] = []
+        let size = 0
+        answer.on('data', (chunk: Buffer) => {
+          size += chunk.length
+          if (size > ANSWER_MAX_BYTES) {
+            reject(unreachable('garbage', `an answer of more than ${ANSWER_MAX_BYTES} bytes was cut off`))
+            post.destroy()
+          } else chunks.push(chunk)
+        })
+        answer.on('error', fail)
+        answer.on('end', () => {
+          stop.removeEventListener('abort', end)
+          const status = answer.statusCode ?? 0
+          if (status === 200) resolve(Buffer.concat(chunks))
+          else reject(httpError(status))
+        })
+      })
+      stop.addEventListener('abort', end, { once: true })
+      post.on('error', fail)
+      post.end(body)
+    })
+  }
+
+  #target(): { socketPath?: string; host?: string; port?: string; headers: Record<string, string> } {
+    const { url, username, password } = this.#address
+    const headers: Record<string, string> = { 'Content-Type': 'text/xml' }
+    if (username) headers['Authorization'] = `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`
+    if (url.startsWith('unix://')) return { socketPath: url.slice('unix://'.length), headers }
+    const { hostname, port } = new URL(url)
+    return { host: hostname, port: port || '80', headers }
+  }
+}
+
+function isReading(params: readonly RpcParam[]): boolean {
+  const [calls] = params
+  return Array.isArray(calls) && calls.every(({ methodName }: { methodName: string }) => REPEATABLE.test(methodName))
+}
+
+function unreachable(reason: string, message: string, cause?: unknown): AgentError {
+  return new AgentError('SUPERVISOR_UNREACHABLE', message, { facts: { reason }, cause })
+}
+
+const CONNECT_ERRORS: Record<string, { reason: string; text: string }> = {
+  ENOENT: { reason: 'missing', text: 'there is no such socket: supervisord does not run, or listens elsewhere' },
+  ECONNREFUSED: { reason: 'refused', text: 'nobody listens there: supervisord ended without removing its socket' },
+  EACCES: { reason: 'no-permission', text: 'the agent may not open it: check the mode and owner in [unix_http_server]' },
+  ENOTDIR: { reason: 'missing', text: 'a part of the path is not a directory' },
+  ECONNRESET: { reason: 'broken-off', text: 'supervisord ended in the middle of the call' },
+  EPIPE: { reason: 'broken-off', text: 'supervisord ended in the middle of the call' },
+}
+
+function connectError(error: NodeJS.ErrnoException, url: string, isReused: boolean): AgentError {
+  const known = CONNECT_ERRORS[error.code ?? '']
+  if (isReused && known?.reason === 'broken-off') return unreachable('stale-connection', `${url}: ${known.text}`, error)
+  if (error.code?.startsWith('HPE_')) return notXmlRpc(error)
+  return known
+    ? unreachable(known.reason, `${url}: ${known.text}`, error)
+    : unreachable('unreachable', `${url}: ${error.message}`, error)
+}
+
+function httpError(status: number): AgentError {
+  if (status === 401)
+    return unreachable('login', 'supervisord wants a user name and password: set supervisor.username and supervisor.password')
+  if (status === 500)
+    // a Python exception inside supervisord: the call was understood and failed
+    return new AgentError('SUPERVISOR_FAULT', 'supervisord failed on that call (HTTP 500); its main log has the reason', {
+      facts: { fault: 'FAILED' },
+    })
+  return unreachable('garbage', `HTTP ${status} on the XML-RPC path: this is not supervisord`)
+}
