@@ -20,9 +20,9 @@ export interface NudgeDeps {
 export class Nudge {
   readonly #deps: NudgeDeps
   readonly #due = new Map<string, NodeJS.Timeout>()
-  #buffer = Buffer.allocUnsafe(64 * 1024)
+  #buffer: Buffer = Buffer.allocUnsafe(64 * 1024)
   #fd: number | null = null
-  #last = Buffer.alloc(0)
+  #last: Buffer = Buffer.alloc(0)
   #timer: NodeJS.Timeout | null = null
   #undo: (() => void) | null = null
   #isPoking = false

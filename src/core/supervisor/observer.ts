@@ -251,6 +251,9 @@ export class Observer {
         table.move(entry, { to, pid: pid ?? entry.pid, ...exit, ...facts, observed: true })
       }
     }
+    else if (to !== 'STOPPED' && pid === null && info.start !== entry.startSeconds)
+      // it was spawned and ended again between two looks
+      table.move(entry, { from: 'STARTING', to, pid: null, ...this.#exitOf(entry, null), observed: true })
     table.refresh(entry, info)
   }
 

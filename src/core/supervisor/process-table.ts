@@ -16,6 +16,8 @@ export interface Entry extends Membership {
   state: ProcessState
   pid: number | null
   startedAtMs: number | null
+  /** supervisord's `start`, whole seconds since 1970, of the last snapshot. */
+  startSeconds: number
   /** When its last spawn was seen, by our clock; a stop too soon after it is lost (see control.ts). */
   spawnedAtMs: number
   spawnError: string | null
@@ -105,6 +107,7 @@ export class ProcessTable {
       state: 'STOPPED',
       pid: null,
       startedAtMs: null,
+      startSeconds: 0,
       spawnedAtMs: 0,
       spawnError: null,
       exitStatus: null,
@@ -133,6 +136,7 @@ export class ProcessTable {
 
   /** Copies what only a snapshot knows; tells nobody. */
   refresh(entry: Entry, info: ProcessInfo): void {
+    entry.startSeconds = info.start
     entry.stdoutLogfile = info.stdout_logfile || null
     entry.stderrLogfile = info.stderr_logfile || null
     entry.spawnError = info.spawnerr || null
@@ -212,8 +216,9 @@ export class ProcessTable {
       entry.spawnedAtMs = nowMs
       entry.spawnError = null
     }
-    // startsecs=0 goes straight to RUNNING; a RUNNING found by comparison has no STARTING before it either
-    if (to === 'RUNNING' && from !== 'STARTING') entry.spawnedAtMs = nowMs
+    // found by comparison, the STARTING before it was not seen; with startsecs=0 there is hardly one
+    const wasSeen = from === 'STARTING' || from === 'RUNNING' || from === 'STOPPING' || (to === 'FATAL' && from === 'BACKOFF')
+    if (to !== 'STARTING' && !wasSeen) entry.spawnedAtMs = nowMs
     const hasExited = to === 'EXITED' || to === 'BACKOFF' || (to === 'STOPPED' && from === 'STOPPING')
     if (!hasExited) return
     if (to !== 'STOPPED') entry.crashes.exited(nowMs, expected ?? false)

@@ -1,0 +1,89 @@
+import type { Logger } from '../../logger.ts'
+import { sleep } from '../../lib/sleep.ts'
+import type { Observer } from './observer.ts'
+import type { Entry, ProcessTable } from './process-table.ts'
+
+const POKE_MS = 40
+/** How often the processes that somebody waits for are asked for, when events tell of them anyway and when not. */
+const REFRESH_MS = { withEvents: 600, alone: 100 }
+
+/** Waits for states of processes, and keeps supervisord's loop awake meanwhile so that they come soon. */
+export class StateWatch {
+  readonly #table: ProcessTable
+  readonly #observer: Observer
+  readonly #poke: () => void
+  readonly #logger: Logger
+  readonly #waiting = new Map<string, Set<() => void>>()
+  #loop: Promise<void> | null = null
+  #undo: (() => void) | null = null
+
+  constructor(deps: { table: ProcessTable; observer: Observer; poke(): void; logger: Logger }) {
+    this.#table = deps.table
+    this.#observer = deps.observer
+    this.#poke = deps.poke
+    this.#logger = deps.logger
+  }
+
+  /**
+   * Resolves with the first verdict that `judge` gives of the entry, now or after any change of it. An entry that
+   * leaves the table is judged as undefined.
+   */
+  async wait<T>(name: string, judge: (entry: Entry | undefined) => T | undefined, signal: AbortSignal): Promise<T> {
+    signal.throwIfAborted()
+    const now = judge(this.#table.get(name))
+    if (now !== undefined) return now
+    return await new Promise<T>((resolve, reject) => {
+      const look = () => {
+        const verdict = judge(this.#table.get(name))
+        if (verdict === undefined) return
+        leave()
+        resolve(verdict)
+      }
+      const abort = () => {
+        leave()
+        reject(signal.reason as Error)
+      }
+      const leave = () => {
+        signal.removeEventListener('abort', abort)
+        this.#leave(name, look)
+      }
+      signal.addEventListener('abort', abort, { once: true })
+      this.#join(name, look)
+    })
+  }
+
+  #join(name: string, look: () => void): void {
+    const looks = this.#waiting.get(name) ?? new Set()
+    looks.add(look)
+    this.#waiting.set(name, looks)
+    this.#undo ??= this.#table.onChange((changed) => {
+      for (const one of this.#waiting.get(changed) ?? []) one()
+    })
+    this.#loop ??= this.#run().finally(() => {
+      this.#loop = null
+    })
+  }
+
+  #leave(name: string, look: () => void): void {
+    const looks = this.#waiting.get(name)
+    looks?.delete(look)
+    if (looks?.size === 0) this.#waiting.delete(name)
+    if (this.#waiting.size > 0) return
+    this.#undo?.()
+    this.#undo = null
+  }
+
+  async #run(): Promise<void> {
+    let refreshedAt = performance.now()
+    while (this.#waiting.size > 0) {
+      const refreshMs = this.#observer.isEventDriven ? REFRESH_MS.withEvents : REFRESH_MS.alone
+      if (performance.now() - refreshedAt >= refreshMs) {
+        refreshedAt = performance.now()
+        await this.#observer
+          .refresh([...this.#waiting.keys()])
+          .catch((error: unknown) => this.#logger.debug({ err: error }, 'refresh failed'))
+      } else this.#poke()
+      await sleep(POKE_MS)
+    }
+  }
+}
