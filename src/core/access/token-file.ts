@@ -1,0 +1,110 @@
+import { constants, type Stats } from 'node:fs'
+import { open } from 'node:fs/promises'
+import * as z from 'zod'
+import { writeFileAtomic } from '../../lib/atomic-file.ts'
+import { Glob, Instant, TokenName } from '../../protocol/names.ts'
+import { Role, Scope } from '../../protocol/scopes.ts'
+
+const MAX_FILE_BYTES = 4 * 1024 * 1024
+
+/** A system user's name, or `*` for whatever the policy allows. */
+const TokenUser = z.string().regex(/^(\*|[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\$?)$/, 'a system user or *')
+
+/** A token as it is kept: its rights and the hash of its text, never the text. */
+export const TokenRecord = z.strictObject({
+  id: z.string().regex(/^[0-9A-Za-z]{10}$/),
+  name: TokenName,
+  /** What it was created with, for display; the rights are `scopes`. */
+  role: Role.optional(),
+  scopes: z.array(Scope).min(1).max(16),
+  programs: z.array(Glob).max(1000),
+  users: z.array(TokenUser).max(1000),
+  hash: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/)
+    .describe('SHA-256 of the whole text, hex'),
+  createdAt: Instant,
+  createdBy: z.string().min(1).max(128),
+  expiresAt: Instant.optional(),
+  revokedAt: Instant.optional(),
+  lastUsedAt: Instant.optional(),
+})
+export type TokenRecord = z.infer<typeof TokenRecord>
+
+const TokenFile = z.strictObject({
+  version: z.literal(1),
+  tokens: z
+    .array(TokenRecord)
+    .refine(
+      (tokens) => new Set(tokens.map(({ id }) => id)).size === tokens.length,
+      'two tokens have the same id',
+    ),
+})
+
+/** The tokens file cannot be used; the message names the file and the reason, never its content. */
+export class TokenFileError extends Error {
+  override readonly name = 'TokenFileError'
+
+  constructor(path: string, reason: string) {
+    super(`tokens file ${path}: ${reason}`)
+  }
+}
+
+/**
+ * Reads the tokens file; a missing one holds no tokens.
+ * @throws {TokenFileError} not a plain file, owned by a stranger, open to group or world, or not of the schema
+ */
+export async function readTokenFile(path: string): Promise<TokenRecord[]> {
+  const text = await readPrivateText(path)
+  if (text === null) return []
+  return parseTokenFile(path, text)
+}
+
+/** Replaces the file as a whole, mode 0600. */
+export async function writeTokenFile(path: string, tokens: readonly TokenRecord[]): Promise<void> {
+  await writeFileAtomic(path, `${JSON.stringify({ version: 1, tokens }, null, 2)}\n`, 0o600)
+}
+
+function parseTokenFile(path: string, text: string): TokenRecord[] {
+  let json: unknown
+  try {
+    json = JSON.parse(text)
+  } catch {
+    throw new TokenFileError(path, 'not JSON') // the parser's own message quotes the content
+  }
+  const parsed = TokenFile.safeParse(json)
+  if (parsed.success) return parsed.data.tokens
+  const reasons = parsed.error.issues
+    .slice(0, 3)
+    .map(({ path: at, message }) => `${at.join('.') || 'top level'}: ${message}`)
+  throw new TokenFileError(path, reasons.join('; ').slice(0, 300))
+}
+
+async function readPrivateText(path: string): Promise<string | null> {
+  // NONBLOCK: a pipe put in its place must not hold us
+  const opened = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch(
+    (error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return null
+      throw new TokenFileError(path, `cannot be opened (${error.code})`)
+    },
+  )
+  if (opened === null) return null
+  try {
+    const refusal = whyNotPrivate(await opened.stat())
+    if (refusal !== null) throw new TokenFileError(path, refusal)
+    return await opened.readFile('utf8')
+  } finally {
+    await opened.close()
+  }
+}
+
+function whyNotPrivate(stats: Stats): string | null {
+  if (!stats.isFile()) return 'not a regular file'
+  if (stats.uid !== 0 && stats.uid !== process.getuid?.())
+    return `owned by uid ${stats.uid}; it must be root or ours`
+  const mode = stats.mode & 0o777
+  if ((mode & 0o077) !== 0)
+    return `its mode is 0${mode.toString(8)}; only its owner may have access (chmod 600)`
+  if (stats.size > MAX_FILE_BYTES) return `larger than ${MAX_FILE_BYTES} bytes`
+  return null
+}
