@@ -1,0 +1,222 @@
+import { constants } from 'node:fs'
+import { access, open, stat } from 'node:fs/promises'
+import { hostname } from 'node:os'
+import { dirname, isAbsolute } from 'node:path'
+import { type Expansions, environmentExpansions, expand } from './config-expand.ts'
+import { ConfigReader, type ConfigSection } from './config-file.ts'
+import { words } from './config-text.ts'
+import { findProgramDir } from './discovery-folder.ts'
+import {
+  parseSupervisordArgv,
+  readSupervisordProcess,
+  type SupervisordOptions,
+  type SupervisordProcess,
+  searchPaths,
+} from './discovery-process.ts'
+import { globFiles, joinPath } from './glob-files.ts'
+
+const MAX_FILE_BYTES = 1024 * 1024
+const MAX_FILES = 2000
+
+/** How a running supervisord is configured, as far as can be seen. */
+export interface Discovery {
+  mainFile: string | null
+  /** The globs of `[include]`, absolute. */
+  includes: string[]
+  /** The main file and what it includes, in supervisord's order. */
+  files: string[]
+  /** Where a program file must go for supervisord to read it. */
+  programDir: string | null
+  /** The extension that it must have, without the dot. */
+  programExt: string
+  sections: ConfigSection[]
+  /** supervisord's own log; null when it has none that can be read as a file. */
+  mainLog: string | null
+  /** What stands in the way, each with the way out. */
+  problems: string[]
+  /** The names that values may use: `here`, `host_node_name`, `ENV_X`. Holds secrets. */
+  expansions: Expansions
+  /** The running supervisord itself, when /proc shows it. Holds secrets. */
+  supervisord: SupervisordProcess | null
+}
+
+export interface DiscoverOptions {
+  /** Null when supervisord does not run: then only a configured file can be read. */
+  pid: number | null
+  configFile: 'auto' | (string & {})
+  programDir: 'auto' | (string & {})
+  programExt: 'auto' | (string & {})
+}
+
+/** Finds and reads the configuration of a running supervisord. Never throws: what is missing is a problem. */
+export async function discover(options: DiscoverOptions): Promise<Discovery> {
+  const supervisord = options.pid === null ? null : await readSupervisordProcess(options.pid)
+  const given = parseSupervisordArgv(supervisord?.argv ?? [])
+  const problems: string[] = []
+  const mainFile = await findMainFile(options, { supervisord, given, problems })
+  const here = mainFile === null ? '' : dirname(mainFile)
+  const environment = environmentExpansions(supervisord?.environment ?? {})
+  const expansions = { ...environment, here, host_node_name: hostname() }
+  const read = await readFiles(mainFile, expansions, problems)
+  const folder = await findProgramDir(options, { mainFile, includes: read.includes, problems })
+  return {
+    mainFile,
+    ...read,
+    ...folder,
+    mainLog: await mainLogOf(read.sections, { given, expansions, supervisord, problems }),
+    problems,
+    expansions,
+    supervisord,
+  }
+}
+
+interface Found {
+  supervisord: SupervisordProcess | null
+  given: SupervisordOptions
+  problems: string[]
+}
+
+async function findMainFile(
+  options: DiscoverOptions,
+  { supervisord, given, problems }: Found,
+): Promise<string | null> {
+  const fix = 'set supervisor.configFile in the agent config to its main file'
+  if (options.configFile !== 'auto') return readable(options.configFile, problems, 'supervisor.configFile')
+  if (!supervisord) {
+    problems.push(
+      `the process of supervisord is not visible in /proc (pid ${options.pid ?? 'unknown'}): ${fix}`,
+    )
+    return null
+  }
+  // A reread resolves a relative name in its folder of now; only a supervisord that changed folder needs PWD.
+  const folders = foldersOf(supervisord)
+  const candidates = given.configFile === null ? searchPaths(given.script) : [given.configFile]
+  for (const [index, folder] of (folders.length > 0 ? folders : ['']).entries())
+    for (const candidate of candidates) {
+      if (!isAbsolute(candidate) && folder === '') continue
+      const path = joinPath(folder, candidate)
+      if (!(await isFile(path))) continue
+      if (index > 0 && !isAbsolute(candidate))
+        problems.push(
+          `supervisord has changed its folder to ${supervisord.cwd} and cannot read ${candidate} again: start it with -c ${path}`,
+        )
+      return readable(path, problems, 'the main file of supervisord')
+    }
+  const tried = given.configFile === null ? 'its usual places' : `-c ${given.configFile}`
+  problems.push(
+    `no main file of supervisord found (${tried}; its folder is ${folders[0] ?? 'not readable'}): ${fix}`,
+  )
+  return null
+}
+
+function foldersOf(supervisord: SupervisordProcess | null): string[] {
+  return [supervisord?.cwd, supervisord?.environment?.['PWD']].filter((folder) => typeof folder === 'string')
+}
+
+async function readable(path: string, problems: string[], what: string): Promise<string | null> {
+  const failure = await access(path, constants.R_OK).then(
+    () => null,
+    (error: NodeJS.ErrnoException) => error.code ?? error.message,
+  )
+  if (failure === null) return path
+  problems.push(`${what}: ${path} cannot be read (${failure})`)
+  return null
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => found.isFile(),
+    () => false,
+  )
+}
+
+type ReadFiles = Pick<Discovery, 'includes' | 'files' | 'sections'>
+
+async function readFiles(
+  mainFile: string | null,
+  expansions: Expansions,
+  problems: string[],
+): Promise<ReadFiles> {
+  const reader = new ConfigReader()
+  if (mainFile === null) return { includes: [], files: [], sections: [] }
+  const files: string[] = []
+  const add = async (file: string): Promise<void> => {
+    const text = await readConfig(file, problems)
+    if (text === null) return
+    reader.read(text, file, dirname(file))
+    files.push(file)
+  }
+  await add(mainFile)
+  const includes = includesOf(reader.sections(), mainFile, expansions, problems)
+  for (const pattern of includes)
+    for (const file of await globFiles(pattern)) {
+      if (files.length < MAX_FILES) await add(file)
+      else if (files.length === MAX_FILES)
+        problems.push(`more than ${MAX_FILES} files are included: the rest was not read`)
+      if (files.length > MAX_FILES) break
+    }
+  problems.push(...reader.errors.map(({ file, line, message }) => `${file}:${line}: ${message}`))
+  return { includes, files, sections: reader.sections() }
+}
+
+function includesOf(
+  sections: ConfigSection[],
+  mainFile: string,
+  expansions: Expansions,
+  problems: string[],
+): string[] {
+  const files = sections.find(({ header }) => header === 'include')?.keys.get('files')
+  if (files === undefined) return []
+  const { value, unknown } = expand(files, expansions)
+  if (unknown.length > 0)
+    problems.push(`${mainFile}: [include] files holds ${unknown.join(', ')}, which cannot be expanded here`)
+  return words(value).map((pattern) => joinPath(dirname(mainFile), pattern))
+}
+
+/** supervisord passes over what it cannot open; a directory or a dangling link is nothing to report. */
+async function readConfig(file: string, problems: string[]): Promise<string | null> {
+  if (!(await isFile(file))) return null
+  try {
+    const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK)
+    try {
+      const buffer = Buffer.alloc(MAX_FILE_BYTES + 1)
+      const { bytesRead } = await handle.read(buffer, 0, buffer.length, 0)
+      if (bytesRead > MAX_FILE_BYTES) problems.push(`${file} is longer than 1 MiB: the rest was not read`)
+      return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(
+        buffer.subarray(0, Math.min(bytesRead, MAX_FILE_BYTES)),
+      )
+    } finally {
+      await handle.close()
+    }
+  } catch (error) {
+    const reason =
+      error instanceof TypeError ? 'it is not UTF-8' : error instanceof Error ? error.message : String(error)
+    problems.push(`${file} cannot be read: ${reason}`)
+    return null
+  }
+}
+
+interface LogPlace {
+  given: SupervisordOptions
+  expansions: Expansions
+  supervisord: SupervisordProcess | null
+  problems: string[]
+}
+
+async function mainLogOf(sections: ConfigSection[], place: LogPlace): Promise<string | null> {
+  const { given, expansions, supervisord, problems } = place
+  const written =
+    sections.find(({ header }) => header === 'supervisord')?.keys.get('logfile') ?? 'supervisord.log'
+  const { value, unknown } =
+    given.logfile === null ? expand(written, expansions) : { value: given.logfile, unknown: [] }
+  const path = value.replace(/^~(?=\/|$)/, supervisord?.environment?.['HOME'] ?? '~')
+  if (path === 'syslog' || path.startsWith('/dev/')) return null
+  if (unknown.length > 0)
+    problems.push(`[supervisord] logfile holds ${unknown.join(', ')}, which cannot be expanded here`)
+  if (unknown.length > 0) return null
+  // It was opened before supervisord, as a daemon, changed to its `directory`.
+  const folders = isAbsolute(path) ? ['/'] : foldersOf(supervisord)
+  const candidates = folders.map((folder) => joinPath(folder, path))
+  for (const candidate of candidates) if (await isFile(candidate)) return candidate
+  return candidates[0] ?? null
+}
