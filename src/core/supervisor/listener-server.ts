@@ -150,8 +150,8 @@ export class ListenerServer {
   }
 
   async #take(socket: Socket, event: ListenerEvent): Promise<void> {
-    // Not answered by its own connection: the shim will hand it over again.
-    if (this.#shim?.socket !== socket) return
+    // Its answer could not go out, so it is not begun: the shim will hand it over again.
+    if (this.#stopping || this.#shim?.socket !== socket) return
     const place = this.#sequence.place(event)
     if (place.kind !== 'duplicate') {
       this.#lastEventAt = new Date()
