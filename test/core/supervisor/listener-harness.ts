@@ -132,7 +132,11 @@ export class Agent {
   }
 }
 
-export async function agent(t: Scope, socketPath: string, more: Partial<ListenerServerDeps> = {}): Promise<Agent> {
+export async function agent(
+  t: Scope,
+  socketPath: string,
+  more: Partial<ListenerServerDeps> = {},
+): Promise<Agent> {
   const started = new Agent(socketPath, more)
   t.teardown(() => started.server.stop())
   await started.server.start()
@@ -147,7 +151,10 @@ export interface RawAgent {
 }
 
 /** The agent's side by hand: says what a test wants said. */
-export async function rawAgent(socketPath: string, onConnection: (socket: Socket) => void = () => {}): Promise<RawAgent> {
+export async function rawAgent(
+  socketPath: string,
+  onConnection: (socket: Socket) => void = () => {},
+): Promise<RawAgent> {
   let received = ''
   const connections: Socket[] = []
   const server = createServer((socket) => {
@@ -172,6 +179,7 @@ export async function rawAgent(socketPath: string, onConnection: (socket: Socket
 export function rawShim(socketPath: string, text: string): Socket {
   const socket = connect(socketPath)
   socket.on('error', () => {})
+  socket.resume()
   socket.write(text)
   return socket
 }
@@ -186,7 +194,10 @@ export const HELLO = {
   cwd: '/',
 } as const
 
-export function frame(payload: string, more: { serial?: number; poolSerial?: number; name?: string } = {}): string {
+export function frame(
+  payload: string,
+  more: { serial?: number; poolSerial?: number; name?: string } = {},
+): string {
   const { serial = 0, poolSerial = serial, name = 'REMOTE_COMMUNICATION' } = more
   const length = Array.from(payload).length
   return `ver:3.0 server:supervisor serial:${serial} pool:supervisor-agent poolserial:${poolSerial} eventname:${name} len:${length}\n${payload}`

@@ -1,7 +1,14 @@
 import { existsSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import { until } from '../../fixtures/wait.ts'
-import { type Agent, agent, hostWithListener, otherListener, rawAgent, seenByOther } from './listener-harness.ts'
+import {
+  type Agent,
+  agent,
+  hostWithListener,
+  otherListener,
+  rawAgent,
+  seenByOther,
+} from './listener-harness.ts'
 
 const numbers = (count: number): string[] => Array.from({ length: count }, (_, index) => String(index))
 
@@ -18,12 +25,22 @@ function contiguous(t: Test, agents: readonly Agent[]): void {
 await t.test('events pass through supervisord, shim and server', async (t) => {
   const host = await hostWithListener(t, { programs: { web: { command: 'sleep 600', startsecs: 0 } } })
   const watcher = await agent(t, host.socketPath)
-  await until(() => watcher.events.some(({ name }) => name === 'SUPERVISOR_STATE_CHANGE_RUNNING'), 'the first events')
+  await until(
+    () => watcher.events.some(({ name }) => name === 'SUPERVISOR_STATE_CHANGE_RUNNING'),
+    'the first events',
+  )
   t.equal(watcher.hellos[0]?.supervisord, host.supervisord.pid)
   t.equal(watcher.hellos[0]?.pid, await host.shimPid())
   t.equal(watcher.hellos[0]?.cwd, host.supervisord.folder)
 
-  const texts = ['a 👍🏽 emoji 𝒳', 'ümläut\nand a second line', '', 'x'.repeat(200_000), '中文'.repeat(40_000), 'last']
+  const texts = [
+    'a 👍🏽 emoji 𝒳',
+    'ümläut\nand a second line',
+    '',
+    'x'.repeat(200_000),
+    '中文'.repeat(40_000),
+    'last',
+  ]
   for (const text of texts) await host.send(text)
   await until(() => watcher.bodies.length === texts.length, 'all texts')
   t.same(watcher.bodies, texts, 'every text as it was, whatever its characters')
@@ -47,7 +64,10 @@ await t.test('what happens while the agent is away arrives when it is back', asy
   process.kill(info.pid, 'SIGKILL')
   await host.send('away')
   const second = await agent(t, host.socketPath)
-  await until(() => second.events.filter(({ name }) => name === 'PROCESS_STATE_RUNNING').length === 1, 'the restart')
+  await until(
+    () => second.events.filter(({ name }) => name === 'PROCESS_STATE_RUNNING').length === 1,
+    'the restart',
+  )
   t.ok(
     second.events.some(({ name }) => name === 'PROCESS_STATE_EXITED'),
     'the death is told',
@@ -96,7 +116,9 @@ await t.test('a burst through agents that come and go', async (t) => {
 
 await t.test('an agent that dies with an event in hand gets it again', async (t) => {
   const host = await hostWithListener(t)
-  const dying = await rawAgent(host.socketPath, (socket) => socket.once('data', () => socket.write('READY\n')))
+  const dying = await rawAgent(host.socketPath, (socket) =>
+    socket.once('data', () => socket.write('READY\n')),
+  )
   await until(() => dying.received().includes('eventname:'), 'an event')
   await dying.close()
   const heir = await agent(t, host.socketPath)
@@ -114,7 +136,8 @@ await t.test('a shim killed with an event in hand: told once, and once to other 
   const hold: { release: () => void } = { release: () => {} }
   const watcher = await agent(t, host.socketPath, {
     onEvent: async ({ body }) => {
-      if (body.kind === 'remote' && body.body === 'slow') await new Promise<void>((resolve) => (hold.release = resolve))
+      if (body.kind === 'remote' && body.body === 'slow')
+        await new Promise<void>((resolve) => (hold.release = resolve))
     },
   })
   await until(() => watcher.events.length > 0, 'the first events')
@@ -130,9 +153,15 @@ await t.test('a shim killed with an event in hand: told once, and once to other 
   t.not(watcher.hellos[1]?.pid, before)
   t.same(watcher.gaps, [])
   contiguous(t, [watcher])
-  await until(() => seenByOther(host.supervisord.folder).length >= 2 && host.send('end'), 'the other listener')
+  await until(
+    () => seenByOther(host.supervisord.folder).length >= 2 && host.send('end'),
+    'the other listener',
+  )
   await until(() => watcher.bodies.includes('end'), 'the end')
-  await until(() => seenByOther(host.supervisord.folder).at(-1)?.endsWith('REMOTE_COMMUNICATION'), 'the end there')
+  await until(
+    () => seenByOther(host.supervisord.folder).at(-1)?.endsWith('REMOTE_COMMUNICATION'),
+    'the end there',
+  )
   const seen = seenByOther(host.supervisord.folder)
   t.same(seen, [...new Set(seen)], 'the other listener got nothing twice')
 })
