@@ -51,11 +51,6 @@ export function networkOf(address: string): string {
   return `${groupsOf(normal).slice(0, 4).join(':')}::/64`
 }
 
-export function isLoopbackAddress(address: string): boolean {
-  const normal = normalizeAddress(address)
-  return normal !== null && (normal === '::1' || (normal.startsWith('127.') && familyOf(normal) === 'ipv4'))
-}
-
 function blockList(entries: readonly string[]): BlockList {
   const list = new BlockList()
   for (const entry of entries) {

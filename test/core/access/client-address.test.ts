@@ -1,10 +1,5 @@
 import t from 'tap'
-import {
-  ClientAddresses,
-  isLoopbackAddress,
-  networkOf,
-  normalizeAddress,
-} from '../../../src/core/access/client-address.ts'
+import { ClientAddresses, networkOf, normalizeAddress } from '../../../src/core/access/client-address.ts'
 
 const trustedProxies = ['10.0.0.0/8', '2001:db8:1::/48', '192.0.2.7']
 const cases = [
@@ -95,9 +90,3 @@ for (const [address, network] of networks)
   await t.test(`counts ${address} as ${network}`, async (t) => {
     t.equal(networkOf(address), network)
   })
-
-await t.test('loopback is 127.0.0.0/8 and ::1', async (t) => {
-  for (const address of ['127.0.0.1', '127.9.9.9', '::1', '::ffff:127.0.0.1'])
-    t.ok(isLoopbackAddress(address))
-  for (const address of ['128.0.0.1', '::2', '127.evil', '', '0.0.0.0']) t.notOk(isLoopbackAddress(address))
-})

@@ -1,0 +1,114 @@
+import { once } from 'node:events'
+import { chmod, lchown, lstat, unlink } from 'node:fs/promises'
+import { createConnection, createServer, type Server, type Socket } from 'node:net'
+import type { Principal } from '../core/access/principal.ts'
+import type { Logger } from '../logger.ts'
+import { LIMITS } from '../protocol/limits.ts'
+import type { Link, LinkUser } from '../server/link.ts'
+import type { Limits } from './http.ts'
+import { LocalLink } from './local-link.ts'
+
+const END_MS = 1000
+
+/**
+ * Serves a unix socket: one JSON-RPC object per line, each way. Whoever may open the socket is the principal,
+ * so the file's mode is the authentication; at no moment is it more open than `mode`.
+ */
+export class LocalTransport {
+  readonly #path: string
+  readonly #mode: number
+  readonly #gid: number | undefined
+  readonly #principal: Principal
+  readonly #open: (link: Link, principal: Principal) => LinkUser
+  readonly #logger: Logger
+  readonly #limits: Limits
+  readonly #server: Server
+  readonly #links = new Map<LocalLink, Socket>()
+
+  constructor(deps: {
+    path: string
+    mode: number
+    gid?: number | undefined
+    principal: Principal
+    open: (link: Link, principal: Principal) => LinkUser
+    logger: Logger
+    limits?: Partial<Limits>
+  }) {
+    this.#path = deps.path
+    this.#mode = deps.mode
+    this.#gid = deps.gid
+    this.#principal = deps.principal
+    this.#open = deps.open
+    this.#logger = deps.logger
+    this.#limits = { ...LIMITS, ...deps.limits }
+    this.#server = createServer()
+  }
+
+  /**
+   * Makes the socket; one that a dead agent left behind is replaced.
+   * @throws {Error} when another agent answers on it, or something else is in its place
+   */
+  async start(): Promise<void> {
+    await clearStale(this.#path)
+    this.#server.maxConnections = this.#limits.connections
+    this.#server.on('connection', (socket) => this.#begin(socket))
+    const before = process.umask(0o177)
+    try {
+      this.#server.listen(this.#path) // binds before it returns: the umask is back before anything else runs
+    } finally {
+      process.umask(before)
+    }
+    await once(this.#server, 'listening')
+    this.#server.on('error', (error) => this.#logger.error({ err: error }, 'cannot accept')) // such as EMFILE
+    if (this.#gid !== undefined) await lchown(this.#path, process.getuid?.() ?? 0, this.#gid)
+    await chmod(this.#path, this.#mode)
+  }
+
+  /** Sessions that live. */
+  get sessions(): number {
+    return this.#links.size
+  }
+
+  /** Ends every session in order, by force after a second, and removes the socket. */
+  async stop(): Promise<void> {
+    if (!this.#server.listening) return
+    const closed = once(this.#server, 'close')
+    this.#server.close()
+    for (const link of this.#links.keys()) link.close()
+    const timer = setTimeout(() => this.#links.forEach((socket) => socket.destroy()), END_MS)
+    await closed
+    clearTimeout(timer)
+  }
+
+  #begin(socket: Socket): void {
+    const link = new LocalLink({ remote: this.#path, socket, logger: this.#logger })
+    this.#links.set(link, socket)
+    socket.once('close', () => this.#links.delete(link))
+    link.serve((peer) => this.#open(peer, this.#principal), this.#limits.frameInBytes)
+  }
+}
+
+async function clearStale(path: string): Promise<void> {
+  const found = await lstat(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return null
+    throw error
+  })
+  if (found === null) return
+  if (!found.isSocket()) throw new Error(`${path} is in the way: it is not a socket`)
+  if (await answers(path)) throw new Error(`${path}: another agent runs`)
+  await unlink(path)
+}
+
+async function answers(path: string): Promise<boolean> {
+  const socket = createConnection(path)
+  try {
+    await once(socket, 'connect')
+    return true
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ECONNREFUSED' || code === 'ENOENT') return false
+    throw error
+  } finally {
+    socket.destroy()
+  }
+}

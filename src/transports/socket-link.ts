@@ -1,0 +1,100 @@
+import type { Socket } from 'node:net'
+import type { RawData, WebSocket } from 'ws'
+import type { Logger } from '../logger.ts'
+import { CLOSE } from '../protocol/limits.ts'
+import type { Link, LinkUser } from '../server/link.ts'
+
+/** A link over a WebSocket. Delivers nothing after its end was decided, by whichever side. */
+export class SocketLink implements Link {
+  readonly remote: string
+  readonly #webSocket: WebSocket
+  readonly #socket: Socket
+  readonly #logger: Logger
+  #isEnding = false
+  #bytesSeen = 0
+  #aliveAt = 0
+
+  constructor(deps: { remote: string; webSocket: WebSocket; socket: Socket; logger: Logger }) {
+    this.remote = deps.remote
+    this.#webSocket = deps.webSocket
+    this.#socket = deps.socket
+    this.#logger = deps.logger
+  }
+
+  /**
+   * Delivers to whom `open` names from now on. Pings every `pingMs`; a peer that sends no byte for `deadMs` is cut off.
+   * `onAlive` is called at each ping that finds signs of life since the last one.
+   */
+  serve(
+    open: (link: Link) => LinkUser,
+    times: { pingMs: number; deadMs: number },
+    onAlive: () => void,
+  ): void {
+    this.#webSocket.on('error', (error) => this.#logger.debug({ reason: error.message }, 'bad frame'))
+    const user = this.#guarded(() => open(this))
+    if (user === undefined) return
+    this.#aliveAt = performance.now()
+    const heartbeat = setInterval(() => this.#beat(times.deadMs, onAlive), times.pingMs)
+    heartbeat.unref()
+    const drained = (): void => {
+      if (!this.#isEnding) this.#guarded(() => user.drained())
+    }
+    this.#socket.on('drain', drained)
+    this.#webSocket.on('message', (data, isBinary) => this.#deliver(user, data, isBinary))
+    this.#webSocket.once('close', () => {
+      this.#isEnding = true
+      clearInterval(heartbeat)
+      this.#socket.off('drain', drained)
+      this.#guarded(() => user.closed())
+    })
+  }
+
+  send(frame: Buffer): void {
+    // in any other state `ws` would only count the bytes
+    if (this.#webSocket.readyState === this.#webSocket.OPEN) this.#webSocket.send(frame, { binary: false })
+  }
+
+  bufferedBytes(): number {
+    return this.#webSocket.bufferedAmount
+  }
+
+  close(code: number, reason: string): void {
+    this.#isEnding = true
+    this.#webSocket.close(code, reason)
+  }
+
+  terminate(): void {
+    this.#isEnding = true
+    this.#webSocket.terminate()
+  }
+
+  #deliver(user: LinkUser, data: RawData, isBinary: boolean): void {
+    if (this.#isEnding) return
+    if (isBinary) return this.close(CLOSE.binary, 'text frames only')
+    this.#guarded(() => user.receive((data as Buffer).toString()))
+  }
+
+  /** A defect of one session ends that session, not the agent. */
+  #guarded<T>(task: () => T): T | undefined {
+    try {
+      return task()
+    } catch (error) {
+      this.#logger.error({ err: error }, 'a session failed')
+      this.terminate()
+      return undefined
+    }
+  }
+
+  #beat(deadMs: number, onAlive: () => void): void {
+    const { bytesRead } = this.#socket
+    if (bytesRead !== this.#bytesSeen) {
+      this.#bytesSeen = bytesRead
+      this.#aliveAt = performance.now()
+      onAlive()
+    } else if (performance.now() - this.#aliveAt >= deadMs) {
+      this.#logger.info('no sign of life')
+      return this.terminate()
+    }
+    if (!this.#isEnding) this.#webSocket.ping()
+  }
+}
