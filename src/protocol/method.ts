@@ -39,10 +39,14 @@ export function query<P extends z.ZodObject, R extends z.ZodObject, C>(
 }
 
 const Keyed = z.strictObject({ idempotencyKey: IdempotencyKey.optional() })
+const Replayed = z.strictObject({ replayed: z.literal(true).optional() })
 
-/** A method that changes something: `idempotencyKey` joins its parameters, `replayed` its result. */
+/**
+ * A method that changes something: `idempotencyKey` joins its parameters and `replayed` its result. Its `run` sees
+ * neither.
+ */
 export function mutation<P extends z.ZodObject, R extends z.ZodObject, C>(draft: Draft<P, R, C>) {
   const params = draft.params.extend(Keyed.shape)
-  const result = draft.result.extend({ replayed: z.literal(true).optional() })
-  return { ...draft, params, result, mutating: true } as const
+  const result = draft.result.extend(Replayed.shape)
+  return { ...draft, params, result, mutating: true as const }
 }

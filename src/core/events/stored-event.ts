@@ -3,6 +3,8 @@ import type { AgentEvent } from '../../protocol/events.ts'
 /** What the ring holds: an event, or a hole in what we know. */
 export interface Stored {
   readonly seq: number
+  /** Null for a hole. */
+  readonly type: string | null
   /** The program it is about; null when it concerns the host. */
   readonly program: string | null
   readonly sizeBytes: number
@@ -12,6 +14,7 @@ export interface Stored {
 /** Something happened that we cannot tell: subscribers must take a snapshot. */
 export class StoredGap implements Stored {
   readonly seq: number
+  readonly type = null
   readonly program = null
   readonly sizeBytes = 100
   readonly #epoch: string
@@ -22,17 +25,16 @@ export class StoredGap implements Stored {
   }
 
   frame(subscription: string): Buffer {
-    return gapFrame(subscription, this.#epoch, this.seq, this.seq)
+    const { seq } = this
+    const params = { subscription, epoch: this.#epoch, from: seq, to: seq }
+    return Buffer.from(JSON.stringify({ jsonrpc: '2.0', method: 'gap', params }))
   }
-}
-
-export function gapFrame(subscription: string, epoch: string, from: number, to: number): Buffer {
-  return Buffer.from(JSON.stringify({ jsonrpc: '2.0', method: 'gap', params: { subscription, epoch, from, to } }))
 }
 
 /** An event with its bytes: made once per variant, shared by every subscriber that may see that variant. */
 export class StoredEvent implements Stored {
   readonly event: AgentEvent
+  readonly type: string
   readonly seq: number
   readonly program: string | null
   readonly sizeBytes: number
@@ -42,6 +44,7 @@ export class StoredEvent implements Stored {
   constructor(event: AgentEvent) {
     this.event = event
     this.seq = event.seq
+    this.type = event.type
     this.program = 'program' in event.payload ? event.payload.program : null
     this.#json = JSON.stringify(event)
     this.sizeBytes = this.#json.length + 200

@@ -8,27 +8,11 @@ import type { Logger } from '../../logger.ts'
 import type { ProcessState } from '../../protocol/process.ts'
 import type { EventBus } from '../events/bus.ts'
 import type { ExitLog } from './exit-log.ts'
+import type { EventBody } from './listener-payload.ts'
 import { nameOf, parseBatchItem, ProcessInfo } from './process-info.ts'
 import type { Entry, ProcessTable, Transition } from './process-table.ts'
 import { OWN_GROUP } from './program-index.ts'
 import type { SupervisorRpc } from './rpc.ts'
-
-/** What the listener tells, already parsed. */
-export type SupervisorEvent =
-  | {
-      kind: 'process'
-      process: string
-      group: string
-      from: ProcessState
-      to: ProcessState
-      pid?: number
-      expected?: boolean
-      tries?: number
-    }
-  | { kind: 'group-added' | 'group-removed'; group: string }
-  | { kind: 'remote'; type: string; body: string }
-  | { kind: 'supervisor'; state: string }
-  | { kind: 'other' }
 
 const MARKER_TYPE = 'supervisor-agent-marker'
 const MARKER_WAIT_MS = 3_000
@@ -39,6 +23,12 @@ interface Marker {
   infos: ProcessInfo[] | null
   arrived: () => void
 }
+
+/**
+ * What is done with a process event. `tell`: it lies before the snapshot in memory, from when the agent was down; it is
+ * published and changes nothing. `skip`: comparison has told it already. A marker ends both.
+ */
+type Mode = 'apply' | 'tell' | 'skip'
 
 export interface ObserverDeps {
   rpc: SupervisorRpc
@@ -55,7 +45,8 @@ export interface ObserverDeps {
 export class Observer {
   readonly #deps: ObserverDeps
   #isPrimed = false
-  #isCatchingUp = false
+  #mode: Mode = 'apply'
+  #hadListener = false
   #isStalled = false
   #marker: Marker | null = null
   #running: Promise<void> | null = null
@@ -118,22 +109,29 @@ export class Observer {
     })
   }
 
+  /** The listener came (back): what supervisord kept for it comes first, up to the marker of a new comparison. */
+  listenerConnected(): void {
+    this.#mode = this.#hadListener ? 'skip' : 'tell'
+    this.#hadListener = true
+    this.#isStalled = false
+  }
+
   /** One event of the listener, in order. */
-  receive(event: SupervisorEvent): void {
+  receive(event: EventBody): void {
     switch (event.kind) {
-      case 'process':
+      case 'process-state':
         return this.#processEvent(event)
       case 'group-added':
         return event.group === OWN_GROUP ? undefined : this.reconcileSoon()
       case 'group-removed':
-        if (this.#isCatchingUp) return
+        if (this.#mode !== 'apply') return
         for (const { name, group } of [...this.#deps.table.all()])
           if (group === event.group) this.#deps.table.remove(name)
         return
       case 'remote':
         if (event.type === MARKER_TYPE && event.body === this.#marker?.nonce) this.#markerArrived()
         return
-      case 'supervisor':
+      case 'supervisor-state':
       case 'other':
         return
     }
@@ -159,8 +157,6 @@ export class Observer {
     const marker: Marker = { nonce, infos: null, arrived }
     this.#marker = marker
     const isFirst = !this.#isPrimed
-    // until the marker comes, what the listener tells may be older than the snapshot: it is told on, not taken over
-    if (isFirst) this.#isCatchingUp = true
     try {
       const infos = await this.#snapshot(nonce, signal)
       if (isFirst) this.#take(infos)
@@ -172,7 +168,6 @@ export class Observer {
       clearTimeout(timer)
     } finally {
       if (this.#marker === marker) this.#marker = null
-      this.#isCatchingUp = false
     }
   }
 
@@ -193,8 +188,8 @@ export class Observer {
   /** The events before the marker are all in: what still differs was lost. */
   #settle(marker: Marker): void {
     if (marker.infos) this.#take(marker.infos)
-    if (this.#isCatchingUp) this.#deps.exits.forget()
-    this.#isCatchingUp = false
+    if (this.#mode !== 'apply') this.#deps.exits.forget()
+    this.#mode = 'apply'
     marker.arrived()
   }
 
@@ -257,15 +252,16 @@ export class Observer {
     table.refresh(entry, info)
   }
 
-  #processEvent(event: Extract<SupervisorEvent, { kind: 'process' }>): void {
+  #processEvent(event: Extract<EventBody, { kind: 'process-state' }>): void {
     const { table } = this.#deps
-    if (event.group === OWN_GROUP) return
+    if (event.group === OWN_GROUP || this.#mode === 'skip') return
+    const isPast = this.#mode === 'tell'
     const entry = table.get(nameOf(event.group, event.process)) ?? table.add(event.group, event.process)
     if (!entry) return
     const { from, to } = event
     const hasExited = to === 'EXITED' || to === 'BACKOFF' || to === 'STOPPED'
     const pid = event.pid || (to === 'STARTING' ? null : entry.pid)
-    const isExactExit = event.pid !== undefined || !this.#isCatchingUp
+    const isExactExit = event.pid !== undefined || !isPast
     const exit = hasExited && isExactExit ? this.#exitOf(entry, pid) : {}
     const expected = event.expected ?? (to === 'STOPPED' ? undefined : exit.expected)
     const isCrash = to === 'FATAL' || (to === 'EXITED' && expected === false)
@@ -279,7 +275,7 @@ export class Observer {
       ...(event.tries === undefined ? {} : { tries: event.tries }),
       ...(isCrash ? this.#crashFacts(entry, '') : {}),
     }
-    if (this.#isCatchingUp) return table.publish(entry, transition)
+    if (isPast) return table.publish(entry, transition)
     table.move(entry, transition)
     // no event says why a spawn failed; the info struct does
     if (to === 'FATAL' || to === 'BACKOFF') this.#refreshSoon(entry.name)

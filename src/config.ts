@@ -1,0 +1,172 @@
+import { readFileSync, statSync } from 'node:fs'
+import { hostname } from 'node:os'
+import { isAbsolute } from 'node:path'
+import { isMap, isPair, LineCounter, parseDocument, type Document } from 'yaml'
+import * as z from 'zod'
+import { Glob } from './protocol/names.ts'
+import { Role, Scope } from './protocol/scopes.ts'
+
+export const DEFAULT_CONFIG = '/etc/supervisor-agent/config.yaml'
+
+const Path = z.string().refine(isAbsolute, 'expected an absolute path')
+const PathOrNothing = z.string().refine((path) => path === '' || isAbsolute(path), "expected an absolute path or ''")
+const PathOrAuto = z.string().refine((path) => path === 'auto' || isAbsolute(path), 'expected an absolute path or auto')
+const SupervisorUrl = z
+  .string()
+  .regex(/^(?:unix:\/\/\/\S+|http:\/\/[^\s/]+:\d+\/?)$/, 'expected unix:///path/of.sock or http://host:port')
+const Cidr = z.string().regex(/^[0-9a-fA-F.:]+(?:\/\d{1,3})?$/, 'expected an address or a network such as 10.0.0.0/8')
+
+/** A section whose own keys all have defaults, so that it may be left out. */
+function section<S extends z.ZodRawShape>(shape: S) {
+  const object = z.strictObject(shape)
+  return object.prefault({} as z.input<typeof object>)
+}
+
+/** The config file. Every key has a default; the names are part of the protocol. */
+export const Config = z.strictObject({
+  name: z.string().min(1).max(64).default(hostname).describe('name of this host for the panel'),
+  stateDir: Path.default('/var/lib/supervisor-agent').describe('what must survive a restart (0700)'),
+  spoolDir: Path.default('/var/spool/supervisor-agent').describe('results of cron jobs, by user (0711)'),
+  tokensFile: Path.default('/etc/supervisor-agent/tokens.json').describe('hashes of tokens (0600), reloaded live'),
+  presetsDir: PathOrNothing.default('').describe('presets of your own'),
+  supervisor: section({
+    url: SupervisorUrl.default('unix:///var/run/supervisor.sock').describe('unix:///path or http://host:port'),
+    username: z.string().max(256).default('').describe('of [unix_http_server] or [inet_http_server]'),
+    password: z.string().max(256).default(''),
+    passwordFile: PathOrNothing.default('').describe('instead of password'),
+    configFile: PathOrAuto.default('auto').describe('auto: what the running supervisord was started with'),
+    programDir: PathOrAuto.default('auto').describe('auto: the folder of its first [include] pattern'),
+    programExt: z.string().regex(/^[A-Za-z0-9]{1,16}$/, 'expected letters and digits, no dot').default('auto'),
+  }),
+  listen: section({
+    runDir: Path.default('/run/supervisor-agent').describe('admin.sock, agent.sock and listener.sock'),
+    localScopes: z
+      .array(Scope.exclude(['admin']))
+      .default(['read', 'logs'])
+      .describe('what agent.sock may do; never admin'),
+    localPrograms: z.array(Glob).default(['*']),
+    localUsers: z.array(z.string().min(1)).default([]),
+    host: z.string().min(1).default('127.0.0.1').describe('any other than loopback needs tls'),
+    port: z.union([z.int().min(0).max(65_535), z.literal('off')]).default(9877).describe('0 = any free port, off = no TCP'),
+    tls: section({ cert: PathOrNothing.default(''), key: PathOrNothing.default(''), clientCa: PathOrNothing.default('') }),
+    allowedOrigins: z.array(z.string().min(1)).default([]).describe('origins of web pages that may connect'),
+    trustedProxies: z.array(Cidr).default([]).describe('whose X-Forwarded-For is believed'),
+    metricsOpenOnLoopback: z.boolean().default(false),
+  }),
+  panel: section({
+    url: z.literal('', 'dialling out to a panel is not part of this version').default(''),
+    tokenFile: PathOrNothing.default(''),
+    joinTokenFile: PathOrNothing.default(''),
+    pin: z.string().default(''),
+    role: Role.default('viewer'),
+    scopes: z.array(Scope).default([]),
+    programs: z.array(Glob).default(['*']),
+    users: z.array(z.string().min(1)).default([]),
+  }),
+  policy: section({
+    users: z.array(z.string().min(1)).default([]).describe('system users that programs and cron entries may run as'),
+    allowRoot: z.boolean().default(false),
+    directories: z.array(Path).default([]).describe('roots of directory= and of scripts; empty = any'),
+    executables: z.array(Path).default(['/usr/bin', '/usr/local/bin', '/bin']),
+    commands: z.array(z.string().min(1)).default([]).describe('globs on the whole command; empty = any'),
+    logDirectories: z.array(Path).default(['/var/log/supervisor']).describe('the only roots of log files'),
+    allowUserLogDirectories: z.boolean().default(false),
+    maxProcesses: z.int().min(1).max(10_000).default(32).describe('per program'),
+    maxPrograms: z.int().min(0).max(10_000).default(200),
+    maxCronEntries: z.int().min(0).max(10_000).default(200),
+    allowReboot: z.boolean().default(false).describe('@reboot entries'),
+    cronDrift: z.enum(['report', 'enforce']).default('report'),
+    allowRemoteProgram: z.boolean().default(true).describe('remote = all but admin.sock'),
+    allowRemoteCron: z.boolean().default(true),
+    allowRemoteTokens: z.boolean().default(false),
+    allowStdin: z.boolean().default(false),
+    allowSupervisorShutdown: z.boolean().default(false),
+    readOnly: z.boolean().default(false),
+  }),
+  schedules: z.array(z.never('schedules are not part of this version')).default([]),
+  log: section({
+    level: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace']).default('info'),
+  }),
+})
+export type Config = z.output<typeof Config>
+
+/** What is wrong with a config file: every line names file, line, key and what was expected. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError'
+}
+
+/**
+ * Reads a config file. A missing file is an error unless it is the default one, which then means all defaults.
+ * @throws {ConfigError}
+ */
+export function loadConfig(path = DEFAULT_CONFIG): Config {
+  let text: string
+  try {
+    const { size } = statSync(path)
+    if (size > 1024 * 1024) throw new ConfigError(`${path}: larger than 1 MiB, which no config is`)
+    text = readFileSync(path, 'utf8')
+  } catch (error) {
+    if (error instanceof ConfigError) throw error
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT' && path === DEFAULT_CONFIG) text = ''
+    else if (code === 'ENOENT') throw new ConfigError(`${path}: there is no such file`)
+    else if (code === 'EACCES') throw new ConfigError(`${path}: no permission to read it (it belongs to root, mode 0600)`)
+    else throw new ConfigError(`${path}: ${(error as Error).message}`)
+  }
+  const config = parseConfig(text, path)
+  return { ...config, supervisor: { ...config.supervisor, password: passwordOf(config) } }
+}
+
+/** @throws {ConfigError} */
+export function parseConfig(text: string, path: string): Config {
+  const lines = new LineCounter()
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true })
+  const [broken] = document.errors
+  if (broken) throw new ConfigError(`${path}:${lines.linePos(broken.pos[0]).line}: not YAML: ${broken.message}`)
+  const value: unknown = document.toJS({ maxAliasCount: 10 }) ?? {}
+  const result = Config.safeParse(value)
+  if (!result.success)
+    throw new ConfigError(
+      result.error.issues
+        .flatMap((issue) => explain(issue, document, lines))
+        .map(({ line, text: what }) => `${path}:${line}: ${what}`)
+        .join('\n'),
+    )
+  const { cert, key } = result.data.listen.tls
+  if ((cert === '') !== (key === '')) throw new ConfigError(`${path}: listen.tls needs both cert and key`)
+  return result.data
+}
+
+function explain(issue: z.core.$ZodIssue, document: Document, lines: LineCounter): { line: number; text: string }[] {
+  const path = issue.path.map((part) => (typeof part === 'symbol' ? String(part) : part))
+  if (issue.code === 'unrecognized_keys')
+    return issue.keys.map((key) => ({
+      line: lineOf([...path, key], document, lines),
+      text: `${[...path, key].join('.')}: there is no such key`,
+    }))
+  const key = path.join('.') || 'the file'
+  return [{ line: lineOf(path, document, lines), text: `${key}: ${issue.message}` }]
+}
+
+/** Line of the key at that path; of its nearest parent that is written down, else 1. */
+function lineOf(path: (string | number)[], document: Document, lines: LineCounter): number {
+  for (let length = path.length; length > 0; length--) {
+    const parent = length === 1 ? document.contents : document.getIn(path.slice(0, length - 1), true)
+    const last = path[length - 1]
+    const pair = isMap(parent) ? parent.items.find(({ key }) => String(key) === String(last)) : undefined
+    const node = isPair(pair) ? pair.key : document.getIn(path.slice(0, length), true)
+    const range = (node as { range?: [number, number, number] } | undefined)?.range
+    if (range) return lines.linePos(range[0]).line
+  }
+  return 1
+}
+
+function passwordOf(config: Config): string {
+  const { password, passwordFile } = config.supervisor
+  if (passwordFile === '') return password
+  try {
+    return readFileSync(passwordFile, 'utf8').replace(/\r?\n$/, '')
+  } catch (error) {
+    throw new ConfigError(`supervisor.passwordFile: cannot read ${passwordFile}: ${(error as Error).message}`)
+  }
+}

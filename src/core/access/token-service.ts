@@ -1,0 +1,65 @@
+import { AgentError } from '../../protocol/errors.ts'
+import { ROLES, type Scope } from '../../protocol/scopes.ts'
+import type { Principal } from './principal.ts'
+import type { TokenRecord } from './token-file.ts'
+import type { TokenWish } from './token-wish.ts'
+import type { TokenStore } from './tokens.ts'
+
+/** A record without its hash. */
+export type TokenView = Omit<TokenRecord, 'hash'>
+
+/** Tokens as methods see them: nobody gives away more than they have, and no hash leaves. */
+export class TokenService {
+  readonly #store: TokenStore
+
+  constructor(deps: { store: TokenStore }) {
+    this.#store = deps.store
+  }
+
+  list(): TokenView[] {
+    return this.#store.list().map(viewOf)
+  }
+
+  /**
+   * Makes a token for somebody.
+   * @throws {AgentError} FORBIDDEN (`facts.rule`) when it would exceed its creator; INVALID_PARAMS
+   */
+  async createFor(creator: Principal, wish: TokenWish): Promise<{ token: string; record: TokenView }> {
+    const scopes: readonly Scope[] = wish.scopes ?? (wish.role ? ROLES[wish.role] : [])
+    exceeds('token.scopes', scopes, (scope) => creator.scopes.has(scope))
+    const programs = wish.programs ?? (creator.programs.includes('*') ? ['*'] : [...creator.programs])
+    exceeds('token.programs', programs, (glob) => creator.programs.includes('*') || creator.programs.includes(glob))
+    const users = wish.users ?? (wish.role === 'admin' ? [...creator.users] : [])
+    exceeds('token.users', users, (user) => creator.users.includes('*') || creator.users.includes(user))
+    const expiresAt = this.#expiry(creator, wish.expiresAt)
+    const { token, record } = await this.#store.create({ ...wish, programs, users, expiresAt }, creator.actor)
+    return { token, record: viewOf(record) }
+  }
+
+  /** @throws {AgentError} INVALID_PARAMS when there is no such token */
+  async revoke(idOrName: string): Promise<TokenView> {
+    return viewOf(await this.#store.revoke(idOrName))
+  }
+
+  #expiry(creator: Principal, wanted: string | undefined): string | undefined {
+    const own = this.#store.list().find(({ id }) => id === creator.id)?.expiresAt
+    if (own === undefined) return wanted
+    if (wanted !== undefined && Date.parse(wanted) > Date.parse(own))
+      throw new AgentError('FORBIDDEN', `a token cannot outlive its creator, which ends at ${own}`, {
+        facts: { rule: 'token.expiresAt' },
+      })
+    return wanted ?? own
+  }
+}
+
+function exceeds<T>(rule: string, wanted: readonly T[], isHeld: (one: T) => boolean): void {
+  const beyond = wanted.filter((one) => !isHeld(one))
+  if (beyond.length === 0) return
+  throw new AgentError('FORBIDDEN', `a token cannot have more than its creator: ${beyond.join(', ')}`, {
+    facts: { rule },
+  })
+}
+
+function viewOf({ hash: _hash, ...view }: TokenRecord): TokenView {
+  return view
+}

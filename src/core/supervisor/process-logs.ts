@@ -1,0 +1,108 @@
+import { AgentError } from '../../protocol/errors.ts'
+import type { ProcessResult } from '../../protocol/process.ts'
+import type { Principal } from '../access/principal.ts'
+import type { LogChunk } from '../logs/chain.ts'
+import type { LogService } from '../logs/service.ts'
+import type { LogTail } from '../logs/tail.ts'
+import type { ProcessService } from './process-service.ts'
+import type { Entry, ProcessTable } from './process-table.ts'
+
+export type Channel = 'stdout' | 'stderr'
+
+export interface LogRange {
+  lines?: number | undefined
+  bytes?: number | undefined
+  cursor?: string | undefined
+}
+
+const TAIL_BYTES = 4096
+const TAIL_LINES = 20
+
+/** The logs of processes, read from the files that supervisord writes. */
+export class ProcessLogs {
+  readonly #logs: LogService
+  readonly #table: ProcessTable
+  readonly #processes: ProcessService
+
+  constructor(deps: { logs: LogService; table: ProcessTable; processes: ProcessService }) {
+    this.#logs = deps.logs
+    this.#table = deps.table
+    this.#processes = deps.processes
+  }
+
+  /** @throws {AgentError} PROCESS_NOT_FOUND, FORBIDDEN, LOG_UNAVAILABLE, INVALID_PARAMS */
+  async tail(process: string, channel: Channel, range: LogRange, principal: Principal): Promise<LogTail> {
+    const [entry, ...more] = this.#processes.select([process], principal)
+    if (!entry || more.length > 0)
+      throw new AgentError('INVALID_PARAMS', `process: ${process} names ${more.length + 1} processes, one is needed`)
+    return await this.#logs.tail(locate(entry, channel), {
+      ...(range.lines === undefined ? {} : { lines: range.lines }),
+      ...(range.bytes === undefined ? {} : { bytes: range.bytes }),
+      ...(range.cursor === undefined ? {} : { cursor: range.cursor }),
+    })
+  }
+
+  /**
+   * The logs that these processes have. With one channel wanted of one process, the lack of it is an error.
+   * @throws {AgentError} LOG_UNAVAILABLE when there is nothing to follow at all
+   */
+  sources(entries: readonly Entry[], channels: readonly Channel[]): { entry: Entry; channel: Channel }[] {
+    const wanted = entries.flatMap((entry) => channels.map((channel) => ({ entry, channel })))
+    const there = wanted.filter(({ entry, channel }) => pathOf(entry, channel) !== null)
+    const [first] = wanted
+    if (there.length === 0 && first) locate(first.entry, first.channel)
+    return there
+  }
+
+  /**
+   * Follows one log until the signal aborts, across rotation, restart and a file that is not there yet.
+   * @throws {AgentError} LOG_UNAVAILABLE at the first step when there can be no such file
+   */
+  follow(
+    entry: Entry,
+    channel: Channel,
+    options: { lines: number; cursor?: string; signal: AbortSignal },
+  ): AsyncIterable<LogChunk> {
+    locate(entry, channel)
+    const { name } = entry
+    return this.#logs.follow({ locate: () => pathOf(this.#table.get(name), channel) }, options)
+  }
+
+  /** Empties the logs of the selected processes, both channels. */
+  clear(select: readonly string[], principal: Principal): ProcessResult[] {
+    return this.#processes.select(select, principal).map((entry): ProcessResult => {
+        const paths = new Set([entry.stdoutLogfile, entry.stderrLogfile].filter((path) => path !== null))
+        try {
+          if (paths.size === 0) locate(entry, 'stdout')
+          for (const path of paths) this.#logs.clear(path)
+          return { process: entry.name, ok: true, changed: true }
+        } catch (error) {
+          if (!(error instanceof AgentError)) throw error
+          if (error.facts['reason'] === 'not-there-yet') return { process: entry.name, ok: true, changed: false }
+          return { process: entry.name, ok: false, changed: false, error: { name: error.code, message: error.message } }
+        }
+    })
+  }
+
+  /** The end of what a process wrote last, for the event of its crash: stderr when it has a log of its own. */
+  crashTail(entry: Entry): string | null {
+    const end = (path: string | null) => (path === null ? null : this.#logs.lastLines(path, TAIL_BYTES, TAIL_LINES))
+    return end(entry.stderrLogfile) || end(entry.stdoutLogfile)
+  }
+}
+
+function pathOf(entry: Entry | undefined, channel: Channel): string | null {
+  return (channel === 'stdout' ? entry?.stdoutLogfile : entry?.stderrLogfile) ?? null
+}
+
+function locate(entry: Entry, channel: Channel): string {
+  const path = pathOf(entry, channel)
+  if (path !== null) return path
+  const hint =
+    channel === 'stderr' && entry.stdoutLogfile !== null
+      ? 'its stderr goes into the stdout log (redirect_stderr), or nowhere'
+      : `set ${channel}_logfile in its program to a file; NONE and syslog leave nothing to read`
+  throw new AgentError('LOG_UNAVAILABLE', `${entry.name} has no ${channel} log: ${hint}`, {
+    facts: { process: entry.name, channel, reason: 'none' },
+  })
+}

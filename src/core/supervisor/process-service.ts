@@ -1,0 +1,92 @@
+import type { Process, ProcessResult } from '../../protocol/process.ts'
+import { mayUseProgram, type Principal } from '../access/principal.ts'
+import type { EventBus } from '../events/bus.ts'
+import type { SupervisorConnection } from './connection.ts'
+import type { ControlOptions, ProcessControl, RestartMode } from './control.ts'
+import type { Entry, ProcessTable } from './process-table.ts'
+import { selectProcesses } from './select.ts'
+
+export interface ProcessList {
+  epoch: string
+  seq: number
+  supervisor: { state: 'running' | 'restarting' | 'shutdown' | 'unreachable'; reason?: string; since: string }
+  processes: Process[]
+}
+
+/** What methods do with processes: selection first, then effect. */
+export class ProcessService {
+  readonly #table: ProcessTable
+  readonly #control: ProcessControl
+  readonly #connection: SupervisorConnection
+  readonly #bus: EventBus
+
+  constructor(deps: {
+    table: ProcessTable
+    control: ProcessControl
+    connection: SupervisorConnection
+    bus: EventBus
+  }) {
+    this.#table = deps.table
+    this.#control = deps.control
+    this.#connection = deps.connection
+    this.#bus = deps.bus
+  }
+
+  /**
+   * From memory, never waiting for supervisord. Without a selection: all that the principal may see.
+   * @throws {AgentError} PROCESS_NOT_FOUND, FORBIDDEN
+   */
+  list(select: readonly string[] | undefined, principal: Principal): ProcessList {
+    const { state, reason, since } = this.#connection.status
+    const entries = select ? this.select(select, principal) : this.#visible(principal)
+    return {
+      epoch: this.#bus.epoch,
+      seq: this.#bus.seq,
+      supervisor: { state, since, ...(reason === null ? {} : { reason }) },
+      processes: entries.map((entry) => this.#table.view(entry)),
+    }
+  }
+
+  /** @throws {AgentError} PROCESS_NOT_FOUND, FORBIDDEN */
+  select(select: readonly string[], principal: Principal): Entry[] {
+    // what is not known because supervisord never answered is not `not found`
+    if (this.#table.size === 0) this.#connection.assertUp()
+    return selectProcesses(this.#table, select, principal)
+  }
+
+  start(select: readonly string[], principal: Principal, options: ControlOptions): Promise<ProcessResult[]> {
+    return this.#control.start(this.select(select, principal), options)
+  }
+
+  stop(select: readonly string[], principal: Principal, options: ControlOptions): Promise<ProcessResult[]> {
+    return this.#control.stop(this.select(select, principal), options)
+  }
+
+  restart(
+    select: readonly string[],
+    principal: Principal,
+    options: ControlOptions & { mode: RestartMode; maxUnavailable: number },
+  ): Promise<ProcessResult[]> {
+    return this.#control.restart(this.select(select, principal), options)
+  }
+
+  signal(
+    select: readonly string[],
+    principal: Principal,
+    signal: string,
+    options: ControlOptions,
+  ): Promise<ProcessResult[]> {
+    return this.#control.signal(this.select(select, principal), signal, options)
+  }
+
+  /** @throws {AgentError} PROCESS_NOT_FOUND, FORBIDDEN, SUPERVISOR_FAULT */
+  async stdin(process: string, text: string, principal: Principal, signal: AbortSignal): Promise<void> {
+    const [entry] = this.select([process], principal)
+    if (entry) await this.#control.stdin(entry, text, signal)
+  }
+
+  #visible(principal: Principal): readonly Entry[] {
+    const isAllowed = mayUseProgram(principal)
+    return this.#table.all().filter(({ program }) => isAllowed(program))
+  }
+}

@@ -1,0 +1,173 @@
+// Everything that deals with supervisord, put together: who tells whom. Starts and stops as one.
+import { chownSync, readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { Teardown } from '../../lib/teardown.ts'
+import type { Logger } from '../../logger.ts'
+import type { EventBus } from '../events/bus.ts'
+import { openLogFile } from '../logs/open.ts'
+import type { LogService } from '../logs/service.ts'
+import { SupervisorConnection } from './connection.ts'
+import { ProcessControl } from './control.ts'
+import { type Discovery, type DiscoverOptions, discover } from './discovery.ts'
+import { ExitLog } from './exit-log.ts'
+import { requireSound } from './listener-judge.ts'
+import { ListenerServer } from './listener-server.ts'
+import { Nudge } from './nudge.ts'
+import { Observer } from './observer.ts'
+import { ProcessLogs } from './process-logs.ts'
+import { ProcessService } from './process-service.ts'
+import { ProcessTable, type UsageOf } from './process-table.ts'
+import { indexPrograms } from './program-index-files.ts'
+import { type RpcAddress, SupervisorRpc } from './rpc.ts'
+import { StateWatch } from './state-watch.ts'
+import { SupervisorService } from './supervisor-service.ts'
+
+const POKE_DEADLINE_MS = 2_000
+
+export interface SupervisorStackDeps {
+  address: RpcAddress
+  files: Omit<DiscoverOptions, 'pid'>
+  runDir: string
+  bus: EventBus
+  logs: LogService
+  usageOf: UsageOf
+  logger: Logger
+}
+
+export class SupervisorStack {
+  readonly rpc: SupervisorRpc
+  readonly table: ProcessTable
+  readonly connection: SupervisorConnection
+  readonly listener: ListenerServer
+  readonly observer: Observer
+  readonly processes: ProcessService
+  readonly logs: ProcessLogs
+  readonly service: SupervisorService
+  readonly #deps: SupervisorStackDeps
+  readonly #exits: ExitLog
+  readonly #nudge: Nudge
+  readonly #teardown = new Teardown()
+  readonly #listenerSocket: string
+
+  constructor(deps: SupervisorStackDeps) {
+    const { bus, logs, logger } = deps
+    this.#deps = deps
+    this.#listenerSocket = join(deps.runDir, 'listener.sock')
+    this.rpc = new SupervisorRpc(deps.address)
+    this.table = new ProcessTable({ bus })
+    this.table.setUsage(deps.usageOf)
+    this.#exits = new ExitLog({ open: (path) => openLogFile(path).fd })
+    this.observer = new Observer({
+      rpc: this.rpc,
+      table: this.table,
+      bus,
+      exits: this.#exits,
+      logger,
+      hasListener: () => this.listener.status().connected,
+      logTail: (entry) => this.logs.crashTail(entry),
+    })
+    this.listener = new ListenerServer({
+      socketPath: this.#listenerSocket,
+      logger,
+      onEvent: ({ body }) => this.observer.receive(body),
+      onConnected: () => {
+        this.observer.listenerConnected()
+        this.#listenerChanged()
+      },
+      onGap: () => {
+        bus.publishGap()
+        this.observer.reconcileSoon()
+      },
+      onReset: () => this.observer.reconcileSoon(),
+      onDisconnected: () => this.#listenerChanged(),
+    })
+    this.connection = new SupervisorConnection({
+      rpc: this.rpc,
+      bus,
+      logger,
+      onUp: ({ pid }) => this.#up(pid),
+      onDown: () => this.#nudge.stop(),
+    })
+    this.#nudge = new Nudge({
+      table: this.table,
+      poke: () => this.rpc.call('supervisor.getState', [], { deadlineMs: POKE_DEADLINE_MS }),
+      onChildren: () => {
+        if (!this.observer.isEventDriven) this.observer.reconcileSoon()
+      },
+      onGone: () => void this.connection.check(),
+    })
+    const watch = new StateWatch({ table: this.table, observer: this.observer, poke: () => this.#nudge.poke(), logger })
+    const control = new ProcessControl({ rpc: this.rpc, table: this.table, watch, connection: this.connection })
+    this.processes = new ProcessService({ table: this.table, control, connection: this.connection, bus })
+    this.logs = new ProcessLogs({ logs, table: this.table, processes: this.processes })
+    this.service = new SupervisorService({
+      rpc: this.rpc,
+      connection: this.connection,
+      observer: this.observer,
+      table: this.table,
+      watch,
+      listener: this.listener,
+      exits: this.#exits,
+      logs,
+      discover: () => this.discover(),
+      dryRun: (discovery) => requireSound(discovery, 'supervisord was left running'),
+    })
+  }
+
+  async start(): Promise<void> {
+    await this.listener.start()
+    this.#teardown.defer(() => this.listener.stop())
+    this.#teardown.defer(() => this.#exits.close())
+    this.#teardown.defer(() => this.rpc.close())
+    await this.connection.start()
+    this.#teardown.defer(() => {
+      this.observer.stop()
+      this.#nudge.stop()
+    })
+    this.#teardown.defer(() => this.connection.stop())
+  }
+
+  stop(): Promise<void> {
+    return this.#teardown.run()
+  }
+
+  /** How the running supervisord is configured. Never throws. */
+  discover(): Promise<Discovery> {
+    return discover({ ...this.#deps.files, pid: this.#localPid(this.connection.status.identity?.pid) })
+  }
+
+  async #up(pid: number): Promise<void> {
+    const local = this.#localPid(pid)
+    const found = await discover({ ...this.#deps.files, pid: local })
+    this.table.setPrograms(indexPrograms(found))
+    this.#exits.follow(found.mainLog)
+    if (local !== null) {
+      this.#ownListenerSocket(local)
+      this.#nudge.watch(local)
+    }
+    await this.observer.reconcile()
+  }
+
+  #listenerChanged(): void {
+    // a listener that goes is often the first sign that supervisord goes
+    void this.connection.check()
+    if (this.connection.isUp) this.observer.reconcileSoon()
+  }
+
+  /** Its pid when it runs on this host, in our pid namespace; null when that cannot be seen. */
+  #localPid(pid: number | undefined): number | null {
+    if (pid === undefined) return null
+    try {
+      return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('supervisord') ? pid : null
+    } catch {
+      return null
+    }
+  }
+
+  /** The listener runs as supervisord does; the socket is for that user alone. */
+  #ownListenerSocket(pid: number): void {
+    if (process.getuid?.() !== 0) return
+    const { uid } = statSync(`/proc/${pid}`)
+    chownSync(this.#listenerSocket, uid, -1)
+  }
+}

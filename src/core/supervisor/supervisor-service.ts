@@ -1,0 +1,207 @@
+import * as z from 'zod'
+import type { SupervisorState } from '../../protocol/events.ts'
+import { AgentError } from '../../protocol/errors.ts'
+import { type Principal, seesAllPrograms } from '../access/principal.ts'
+import type { LogService } from '../logs/service.ts'
+import type { SupervisorConnection } from './connection.ts'
+import type { Discovery } from './discovery.ts'
+import type { ExitLog } from './exit-log.ts'
+import { LISTENER_GROUP, findListener } from './listener-section.ts'
+import type { ListenerServer } from './listener-server.ts'
+import type { Observer } from './observer.ts'
+import { parsed } from './process-info.ts'
+import type { ProcessTable } from './process-table.ts'
+import type { SupervisorRpc } from './rpc.ts'
+import type { StateWatch } from './state-watch.ts'
+
+export interface GroupChanges {
+  added: string[]
+  changed: string[]
+  removed: string[]
+}
+
+const Reread = z.tuple([z.tuple([z.array(z.string()), z.array(z.string()), z.array(z.string())])])
+const STOP_MS = 3_600_000
+
+export interface SupervisorServiceDeps {
+  rpc: SupervisorRpc
+  connection: SupervisorConnection
+  observer: Observer
+  table: ProcessTable
+  watch: StateWatch
+  listener: ListenerServer
+  exits: ExitLog
+  logs: LogService
+  discover(): Promise<Discovery>
+  /** @throws {AgentError} SUPERVISOR_FAULT when supervisord would refuse its files */
+  dryRun(discovery: Discovery): Promise<void>
+}
+
+/** What methods do with supervisord itself. */
+export class SupervisorService {
+  readonly #deps: SupervisorServiceDeps
+
+  constructor(deps: SupervisorServiceDeps) {
+    this.#deps = deps
+  }
+
+  /** For `agent.info`. */
+  brief(): {
+    reachable: boolean
+    reason?: string
+    state: SupervisorState
+    since: string
+    version: string | null
+    pid: number | null
+    eventSource: 'listener' | 'fallback'
+    exitStatuses: boolean
+  } {
+    const { connection, observer, exits } = this.#deps
+    const { state, reason, since, identity } = connection.status
+    return {
+      reachable: connection.isUp,
+      ...(reason === null ? {} : { reason }),
+      state,
+      since,
+      version: identity?.version ?? null,
+      pid: identity?.pid ?? null,
+      eventSource: observer.isEventDriven ? 'listener' : 'fallback',
+      exitStatuses: exits.isReadable,
+    }
+  }
+
+  /** @throws {AgentError} FORBIDDEN */
+  async info(principal: Principal) {
+    assertSeesAll(principal, 'supervisor.info')
+    const { state, identity } = this.#deps.connection.status
+    const found = await this.#deps.discover()
+    const section = findListener(found.sections)
+    const { connected, lost } = this.#deps.listener.status()
+    return {
+      identification: identity?.identification ?? null,
+      version: identity?.version ?? null,
+      state,
+      pid: identity?.pid ?? null,
+      configFile: found.mainFile,
+      includes: found.includes,
+      programDir: found.programDir,
+      programExt: found.programExt,
+      problems: found.problems,
+      listener: {
+        installed: section !== undefined,
+        connected,
+        bufferSize: section ? Number(section.keys.get('buffer_size') ?? 10) : null,
+        lost,
+      },
+    }
+  }
+
+  /** The end of supervisord's own log. @throws {AgentError} FORBIDDEN, LOG_UNAVAILABLE */
+  async log(bytes: number, principal: Principal): Promise<{ text: string }> {
+    assertSeesAll(principal, 'supervisor.log')
+    const { mainLog, problems } = await this.#deps.discover()
+    if (mainLog === null)
+      throw new AgentError(
+        'LOG_UNAVAILABLE',
+        `supervisord has no log file that can be found: ${problems.join('; ') || 'its logfile is NONE or syslog'}`,
+        { facts: { reason: 'none' } },
+      )
+    const { text } = await this.#deps.logs.tail(mainLog, { bytes })
+    return { text }
+  }
+
+  /** Compares files and running groups. The agent's own listener group is left out. */
+  async reread(principal: Principal, signal?: AbortSignal): Promise<GroupChanges> {
+    assertSeesAll(principal, 'supervisor.reread')
+    this.#deps.connection.assertUp()
+    const answer = await this.#deps.rpc.call('supervisor.reloadConfig', [], signal ? { signal } : {})
+    const [[added, changed, removed]] = parsed(Reread, answer)
+    const own = (names: string[]) => names.filter((name) => name !== LISTENER_GROUP)
+    return { added: own(added), changed: own(changed), removed: own(removed) }
+  }
+
+  /**
+   * Applies what a reread finds, to the wanted groups alone: nothing else is stopped, added or removed. A program
+   * that ran with autostart=false is started again. Only the administrator's socket may, because the files of
+   * others are not judged by policy.
+   * @throws {AgentError} POLICY_DENIED, PROCESS_NOT_FOUND, STOP_FAILED, SUPERVISOR_FAULT
+   */
+  async update(wanted: readonly string[] | undefined, principal: Principal, signal: AbortSignal): Promise<GroupChanges> {
+    if (!principal.isAbovePolicy)
+      throw new AgentError('POLICY_DENIED', 'files that others wrote are applied on the host itself: agent supervisor update', {
+        facts: { rule: 'policy.foreignFiles' },
+      })
+    const found = await this.reread(principal, signal)
+    const isWanted = (group: string) => wanted === undefined || wanted.includes(group)
+    const todo = {
+      added: found.added.filter(isWanted),
+      changed: found.changed.filter(isWanted),
+      removed: found.removed.filter(isWanted),
+    }
+    await Promise.all([
+      ...todo.removed.map((group) => this.#remove(group, signal)),
+      ...todo.changed.map((group) => this.#replace(group, signal)),
+      ...todo.added.map((group) => this.#call('supervisor.addProcessGroup', group, 'ALREADY_ADDED', signal)),
+    ])
+    await this.#deps.observer.reconcile(signal)
+    return todo
+  }
+
+  /** @throws {AgentError} SUPERVISOR_FAULT when its configuration is broken: it would stop everything and end */
+  async restart(signal: AbortSignal): Promise<void> {
+    const { connection, rpc } = this.#deps
+    connection.assertUp()
+    await this.#deps.dryRun(await this.#deps.discover())
+    await rpc.call('supervisor.restart', [], { signal })
+    connection.expect('restarting')
+  }
+
+  async shutdown(signal: AbortSignal): Promise<void> {
+    const { connection, rpc } = this.#deps
+    connection.assertUp()
+    await rpc.call('supervisor.shutdown', [], { signal })
+    connection.expect('shutdown')
+  }
+
+  async #replace(group: string, signal: AbortSignal): Promise<void> {
+    const { table, rpc } = this.#deps
+    const running = table.all().filter((entry) => entry.group === group && entry.pid !== null)
+    const names = running.map(({ name }) => name)
+    await this.#remove(group, signal)
+    await this.#call('supervisor.addProcessGroup', group, 'ALREADY_ADDED', signal)
+    for (const name of names)
+      await rpc.call('supervisor.startProcess', [name, false], { signal }).catch((error: unknown) => {
+        // it has autostart and was faster, or the new definition has no such process
+        const fault = error instanceof AgentError ? error.facts['fault'] : undefined
+        if (fault !== 'ALREADY_STARTED' && fault !== 'BAD_NAME') throw error
+      })
+  }
+
+  async #remove(group: string, signal: AbortSignal): Promise<void> {
+    const { rpc, table, watch } = this.#deps
+    await rpc.call('supervisor.stopProcessGroup', [group, false], { signal })
+    const within = AbortSignal.any([signal, AbortSignal.timeout(STOP_MS)])
+    const members = table.all().filter((entry) => entry.group === group)
+    await Promise.all(
+      members.map(({ name }) =>
+        watch.wait(name, (entry) => (!entry || entry.pid === null ? true : undefined), within),
+      ),
+    )
+    await this.#call('supervisor.removeProcessGroup', group, 'BAD_NAME', signal)
+  }
+
+  async #call(method: string, group: string, passes: string, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#deps.rpc.call(method, [group], { signal })
+    } catch (error) {
+      if (!(error instanceof AgentError) || error.facts['fault'] !== passes) throw error
+    }
+  }
+}
+
+function assertSeesAll(principal: Principal, method: string): void {
+  if (seesAllPrograms(principal)) return
+  throw new AgentError('FORBIDDEN', `${method} is for those who may see all programs`, {
+    facts: { rule: 'token.programs' },
+  })
+}

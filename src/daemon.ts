@@ -1,0 +1,177 @@
+// The composition root: every service is built here, top to bottom, each followed by its undo.
+import { mkdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Config } from './config.ts'
+import { AuthFailures } from './core/access/auth-failures.ts'
+import { ClientAddresses } from './core/access/client-address.ts'
+import { IdempotencyKeys } from './core/access/idempotency.ts'
+import { LOCAL_ADMIN, localAgent } from './core/access/local-principals.ts'
+import { Policy } from './core/access/policy.ts'
+import { TokenService } from './core/access/token-service.ts'
+import { TokenStore } from './core/access/tokens.ts'
+import { EventBus } from './core/events/bus.ts'
+import { Chores } from './core/host/chores.ts'
+import { cronDaemon } from './core/host/cron-daemon.ts'
+import { groupId } from './core/host/group-id.ts'
+import { UsageSampler } from './core/host/usage.ts'
+import { LogService } from './core/logs/service.ts'
+import { SupervisorStack } from './core/supervisor/stack.ts'
+import { Teardown } from './lib/teardown.ts'
+import type { Logger } from './logger.ts'
+import type { Services } from './methods/context.ts'
+import { LIMITS } from './protocol/limits.ts'
+import { Dispatcher } from './server/dispatcher.ts'
+import { renderMetrics } from './server/metrics.ts'
+import { SessionServer } from './server/session-server.ts'
+import { Gate } from './transports/gate.ts'
+import { type Health, HttpTransport } from './transports/http.ts'
+import { LocalTransport } from './transports/local.ts'
+import { WebSocketTransport } from './transports/websocket.ts'
+import { agentVersion } from './version.ts'
+
+const SOCKET_GROUP = 'supervisor-agent'
+
+export interface Daemon {
+  /** Where it listens for WebSockets; null when TCP is off. */
+  address: { host: string; port: number } | null
+  /** Ends every session and flushes every file. */
+  stop(reason: string): Promise<void>
+}
+
+/** Starts the agent. What was started is stopped again when a later step fails. */
+export async function startDaemon(config: Config, logger: Logger): Promise<Daemon> {
+  const teardown = new Teardown()
+  try {
+    return await build(config, logger, teardown)
+  } catch (error) {
+    await teardown.run()
+    throw error
+  }
+}
+
+async function build(config: Config, logger: Logger, teardown: Teardown): Promise<Daemon> {
+  const { listen, supervisor: connect } = config
+  const version = agentVersion()
+  let health: Health = 'starting'
+  mkdirSync(listen.runDir, { recursive: true, mode: 0o755 })
+  mkdirSync(config.stateDir, { recursive: true, mode: 0o700 })
+
+  const bus = new EventBus()
+  const policy = new Policy(config.policy)
+  const tokens = new TokenStore({ path: config.tokensFile, logger })
+  await tokens.start()
+  teardown.defer(() => tokens.stop())
+  tokens.onChange((ids) => {
+    for (const token of tokens.list()) if (ids.includes(token.id) && !tokens.isInForce(token.id)) bus.publish('token.revoked', { token: token.name })
+  })
+
+  const logs = new LogService()
+  teardown.defer(() => logs.stop())
+  const usage = new UsageSampler()
+  const supervisor = new SupervisorStack({
+    address: connect,
+    files: connect,
+    runDir: listen.runDir,
+    bus,
+    logs,
+    usageOf: (pid) => usage.of(pid),
+    logger,
+  })
+
+  const keys = new IdempotencyKeys()
+  const services: Services = {
+    agent: {
+      name: config.name,
+      version,
+      startedAt: new Date().toISOString(),
+      listen: () => {
+        const address = http?.address() ?? null
+        return address && { ...address, tls: listen.tls.cert !== '' }
+      },
+      cron: cronDaemon,
+    },
+    bus,
+    processes: supervisor.processes,
+    logs: supervisor.logs,
+    supervisor: supervisor.service,
+    tokens: new TokenService({ store: tokens }),
+    policy,
+  }
+  const sessions = new SessionServer({
+    services,
+    dispatcher: new Dispatcher({ keys, logger }),
+    limits: LIMITS,
+    logger,
+  })
+  sessions.start()
+  const open = sessions.open.bind(sessions)
+
+  const gid = groupId(SOCKET_GROUP)
+  const sockets = [
+    { file: 'admin.sock', mode: 0o600, principal: LOCAL_ADMIN },
+    { file: 'agent.sock', mode: 0o660, principal: localAgent(listen), ...(gid === undefined ? {} : { gid }) },
+  ].map(({ file, ...rest }) => new LocalTransport({ path: join(listen.runDir, file), ...rest, open, logger }))
+
+  const failures = new AuthFailures()
+  const addresses = new ClientAddresses(listen)
+  const gate = new Gate({ tokens, failures, addresses, logger })
+  const http =
+    listen.port === 'off'
+      ? null
+      : new HttpTransport({
+          listen: { host: listen.host, port: listen.port, tls: readTls(listen.tls) },
+          gate,
+          health: () => (health === 'ok' && !supervisor.connection.isSettled ? 'starting' : health),
+          metrics: () => renderMetrics({ processes: supervisor.table, connection: supervisor.connection, sessions, bus, version }),
+          metricsOpenOnLoopback: listen.metricsOpenOnLoopback,
+          logger,
+        })
+  const webSockets =
+    http && new WebSocketTransport({ http, gate, tokens, failures, allowedOrigins: listen.allowedOrigins, open, logger })
+
+  for (const socket of sockets) {
+    await socket.start()
+    teardown.defer(() => socket.stop())
+  }
+  if (http && webSockets) {
+    webSockets.start()
+    await http.start()
+    teardown.defer(() => http.stop())
+    teardown.defer(() => webSockets.stop())
+  }
+  await supervisor.start()
+  teardown.defer(() => supervisor.stop())
+
+  const chores = new Chores({ logger })
+  teardown.defer(() => chores.stop())
+  chores.add('reconcile', '7 * * * * *', () => supervisor.connection.isUp && supervisor.observer.reconcile())
+  chores.add('tokens', '*/30 * * * * *', () => tokens.expireSweep())
+  chores.add('idempotency', '0 13 * * * *', () => keys.sweep())
+  const sample = () => usage.sample(supervisor.table.all().flatMap(({ pid }) => (pid === null ? [] : [pid])))
+  sample()
+  chores.add('usage', '*/10 * * * * *', sample)
+
+  bus.publish('agent.started', { version })
+  health = 'ok'
+  logger.info({ version, address: http?.address() ?? null, runDir: listen.runDir }, 'agent started')
+  return {
+    address: http?.address() ?? null,
+    async stop(reason) {
+      health = 'stopping'
+      logger.info({ reason }, 'agent stopping')
+      bus.publish('agent.stopping', { reason })
+      await sessions.stop()
+      await teardown.run()
+    },
+  }
+}
+
+function readTls(paths: { cert: string; key: string; clientCa: string }) {
+  if (paths.cert === '') return undefined
+  const read = (path: string) => readFileSync(path, 'utf8')
+  return {
+    cert: read(paths.cert),
+    key: read(paths.key),
+    ...(paths.clientCa === '' ? {} : { clientCa: read(paths.clientCa) }),
+  }
+}

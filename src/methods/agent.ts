@@ -1,0 +1,75 @@
+import * as z from 'zod'
+import { SupervisorState } from '../protocol/events.ts'
+import { PROTOCOL_VERSION } from '../protocol/limits.ts'
+import { query } from '../protocol/method.ts'
+import { Instant } from '../protocol/names.ts'
+import type { Context } from './context.ts'
+
+export const agentMethods = {
+  'agent.info': query({
+    summary: 'Say what this agent is, where it listens, and whether supervisord and cron are there.',
+    scope: 'read',
+    params: z.strictObject({}),
+    result: z.strictObject({
+      name: z.string(),
+      version: z.string(),
+      protocol: z.int(),
+      epoch: z.string(),
+      startedAt: Instant,
+      node: z.string().describe('version of Node.js'),
+      listen: z.strictObject({ host: z.string(), port: z.int(), tls: z.boolean() }).nullable(),
+      panel: z.strictObject({ state: z.enum(['off']) }),
+      supervisor: z.strictObject({
+        reachable: z.boolean(),
+        reason: z.string().optional(),
+        state: SupervisorState,
+        since: Instant,
+        version: z.string().nullable(),
+        pid: z.int().nullable(),
+        eventSource: z.enum(['listener', 'fallback']).describe('fallback: no listener, states are compared instead'),
+        exitStatuses: z.boolean().describe("false: supervisord's main log cannot be read, so exits have no status"),
+      }),
+      cron: z.strictObject({ alive: z.boolean(), flavour: z.enum(['debian', 'cronie', 'unknown']) }),
+      policyDigest: z.string(),
+    }),
+    errors: [],
+    example: {
+      params: {},
+      result: {
+        name: 'web-1',
+        version: '0.1.0',
+        protocol: 1,
+        epoch: 'dQw4w9Wg',
+        startedAt: '2026-11-22T09:00:00.000Z',
+        node: 'v20.20.2',
+        listen: { host: '127.0.0.1', port: 9877, tls: false },
+        panel: { state: 'off' },
+        supervisor: {
+          reachable: true,
+          state: 'running',
+          since: '2026-11-22T09:00:00.000Z',
+          version: '4.2.5',
+          pid: 812,
+          eventSource: 'listener',
+          exitStatuses: true,
+        },
+        cron: { alive: true, flavour: 'debian' },
+        policyDigest: '5f1d3a…',
+      },
+    },
+    cli: { command: 'info' },
+    run: (_params, { agent, bus, supervisor, policy }: Context) => ({
+      name: agent.name,
+      version: agent.version,
+      protocol: PROTOCOL_VERSION,
+      epoch: bus.epoch,
+      startedAt: agent.startedAt,
+      node: process.version,
+      listen: agent.listen(),
+      panel: { state: 'off' as const },
+      supervisor: supervisor.brief(),
+      cron: agent.cron(),
+      policyDigest: policy.digest,
+    }),
+  }),
+}

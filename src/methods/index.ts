@@ -1,0 +1,24 @@
+import type * as z from 'zod'
+import { agentMethods } from './agent.ts'
+import { eventMethods } from './event.ts'
+import { logMethods } from './log.ts'
+import { processMethods } from './process.ts'
+import { rpcMethods } from './rpc.ts'
+import { supervisorMethods } from './supervisor.ts'
+import { tokenMethods } from './token.ts'
+
+/** Every method of the API, by its name on the wire. */
+export const METHODS = {
+  ...agentMethods,
+  ...rpcMethods,
+  ...processMethods,
+  ...logMethods,
+  ...supervisorMethods,
+  ...eventMethods,
+  ...tokenMethods,
+}
+
+export type Methods = typeof METHODS
+export type MethodName = keyof Methods
+export type ParamsOf<M extends MethodName> = z.input<Methods[M]['params']>
+export type ResultOf<M extends MethodName> = z.output<Methods[M]['result']>

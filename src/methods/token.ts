@@ -1,0 +1,83 @@
+import * as z from 'zod'
+import { mutation, query } from '../protocol/method.ts'
+import { Glob, Instant, TokenName } from '../protocol/names.ts'
+import { Role, Scope } from '../protocol/scopes.ts'
+import type { Context } from './context.ts'
+
+/** A token without its secret. */
+export const TokenView = z.strictObject({
+  id: z.string(),
+  name: z.string(),
+  role: Role.optional(),
+  scopes: z.array(Scope),
+  programs: z.array(z.string()),
+  users: z.array(z.string()),
+  createdAt: Instant,
+  createdBy: z.string(),
+  expiresAt: Instant.optional(),
+  revokedAt: Instant.optional(),
+  lastUsedAt: Instant.optional(),
+})
+
+const record: z.infer<typeof TokenView> = {
+  id: 'a1B2c3D4e5',
+  name: 'panel-1',
+  role: 'operator',
+  scopes: ['read', 'logs', 'control'],
+  programs: ['*'],
+  users: [],
+  createdAt: '2026-11-22T10:00:00.000Z',
+  createdBy: 'local:admin',
+}
+
+export const tokenMethods = {
+  'token.list': query({
+    summary: 'List tokens; their secrets are not kept anywhere.',
+    scope: 'admin',
+    params: z.strictObject({}),
+    result: z.strictObject({ tokens: z.array(TokenView) }),
+    errors: [],
+    example: { params: {}, result: { tokens: [record] } },
+    cli: { command: 'token ls' },
+    run: (_params, { tokens }: Context) => ({ tokens: tokens.list() }),
+  }),
+
+  'token.create': mutation({
+    summary: 'Make a token; its text is shown this once.',
+    scope: 'admin',
+    params: z.strictObject({
+      name: TokenName,
+      role: Role.optional(),
+      scopes: z.array(Scope).min(1).optional().describe('instead of a role'),
+      programs: z.array(Glob).min(1).max(100).optional().describe('globs on program names; default all'),
+      users: z.array(z.string().min(1).max(64)).max(100).optional().describe('system users its programs may run as'),
+      expiresAt: Instant.optional(),
+    }),
+    result: z.strictObject({ token: z.string().nullable(), record: TokenView }),
+    errors: ['POLICY_DENIED', 'FORBIDDEN', 'INVALID_PARAMS'],
+    example: {
+      params: { name: 'panel-1', role: 'operator' },
+      result: { token: 'agt_…', record },
+    },
+    secretResults: ['token'],
+    cli: { command: 'token create', positional: ['name'] },
+    run: async (wish, { tokens, policy, principal }: Context) => {
+      if (principal.isRemote) policy.assertAllowed(principal, 'allowRemoteTokens')
+      return await tokens.createFor(principal, wish)
+    },
+  }),
+
+  'token.revoke': mutation({
+    summary: 'Revoke a token at once; its sessions are closed.',
+    scope: 'admin',
+    params: z.strictObject({ token: z.string().min(1).max(64).describe('its name or id') }),
+    result: z.strictObject({ record: TokenView }),
+    errors: ['INVALID_PARAMS'],
+    example: {
+      params: { token: 'panel-1' },
+      result: { record: { ...record, revokedAt: '2026-11-22T11:00:00.000Z' } },
+    },
+    cli: { command: 'token revoke', positional: ['token'] },
+    run: async ({ token }, { tokens }: Context) => ({ record: await tokens.revoke(token) }),
+  }),
+}

@@ -1,0 +1,70 @@
+import type { Principal } from '../core/access/principal.ts'
+import type { Logger } from '../logger.ts'
+import type { Services } from '../methods/context.ts'
+import type { Dispatcher } from './dispatcher.ts'
+import type { Link, LinkUser } from './link.ts'
+import { type Limits, Session } from './session.ts'
+
+const SWEEP_MS = 1_000
+
+/** All sessions of the agent, whatever they came over. */
+export class SessionServer {
+  readonly #services: Services
+  readonly #dispatcher: Dispatcher
+  readonly #limits: Limits
+  readonly #logger: Logger
+  readonly #sessions = new Set<Session>()
+  #undo: (() => void) | null = null
+  #timers: NodeJS.Timeout[] = []
+
+  constructor(deps: { services: Services; dispatcher: Dispatcher; limits: Limits; logger: Logger }) {
+    this.#services = deps.services
+    this.#dispatcher = deps.dispatcher
+    this.#limits = deps.limits
+    this.#logger = deps.logger
+  }
+
+  get count(): number {
+    return this.#sessions.size
+  }
+
+  start(): void {
+    this.#undo = this.#services.bus.onPublish(() => {
+      for (const session of this.#sessions) session.pump()
+    })
+    const sweep = setInterval(() => {
+      const nowMs = Date.now()
+      for (const session of this.#sessions) session.endIfStalled(nowMs)
+    }, SWEEP_MS)
+    const bookmarks = setInterval(() => {
+      for (const session of this.#sessions) session.bookmark()
+    }, this.#limits.bookmarkMs)
+    this.#timers = [sweep, bookmarks]
+  }
+
+  /** Gives every call that runs its last answer; transports close the links after. */
+  async stop(): Promise<void> {
+    for (const session of this.#sessions) session.shutDown()
+    // the answers leave in the ticks that follow the aborts
+    await new Promise((resolve) => setImmediate(resolve))
+    await new Promise((resolve) => setImmediate(resolve))
+    this.#undo?.()
+    for (const timer of this.#timers) clearInterval(timer)
+  }
+
+  /** Takes over a link that proved who it is. */
+  open(link: Link, principal: Principal): LinkUser {
+    const session = new Session({
+      link,
+      principal,
+      services: this.#services,
+      dispatcher: this.#dispatcher,
+      limits: this.#limits,
+      logger: this.#logger,
+      onClosed: (closed) => this.#sessions.delete(closed),
+    })
+    this.#sessions.add(session)
+    session.start()
+    return session
+  }
+}

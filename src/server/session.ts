@@ -1,0 +1,232 @@
+import type { Principal } from '../core/access/principal.ts'
+import type { Logger } from '../logger.ts'
+import type { Context, EventFilter, LogStreamRequest, Services, Streams } from '../methods/context.ts'
+import { openRpcDocument } from '../methods/openrpc.ts'
+import { AgentError, toWireError } from '../protocol/errors.ts'
+import type { Request, RequestId } from '../protocol/frames.ts'
+import { CLOSE, type LIMITS, PROTOCOL_VERSION } from '../protocol/limits.ts'
+import type { Dispatcher } from './dispatcher.ts'
+import { notification } from './event-frames.ts'
+import { EventStream } from './event-stream.ts'
+import { readFrame } from './frame.ts'
+import type { Link, LinkUser } from './link.ts'
+import { LogStream } from './log-stream.ts'
+import { Outlet } from './outlet.ts'
+import { Rate } from './rate.ts'
+
+export type Limits = { readonly [key in keyof typeof LIMITS]: number }
+
+export interface SessionDeps {
+  link: Link
+  principal: Principal
+  services: Services
+  dispatcher: Dispatcher
+  limits: Limits
+  logger: Logger
+  onClosed(session: Session): void
+}
+
+const PROGRESS_EVERY_MS = 100
+
+/** One authenticated connection: its frames in, its answers and streams out. */
+export class Session implements LinkUser, Streams {
+  readonly #deps: SessionDeps
+  readonly #outlet: Outlet
+  readonly #rate: Rate
+  readonly #calls = new Map<RequestId, AbortController>()
+  readonly #events = new Map<string, EventStream>()
+  readonly #logs = new Map<string, LogStream>()
+  #made = 0
+  #malformed = 0
+  #isEnding = false
+
+  constructor(deps: SessionDeps) {
+    this.#deps = deps
+    this.#outlet = new Outlet(deps.link, deps.limits)
+    const { requestsPerSecond, requestsBurst } = deps.limits
+    this.#rate = new Rate({ perSecond: requestsPerSecond, burst: requestsBurst }, performance.now())
+  }
+
+  /** Says hello. */
+  start(): void {
+    const { services, principal, limits } = this.#deps
+    const { agent, bus, policy } = services
+    this.#send(
+      notification('hello', {
+        protocol: PROTOCOL_VERSION,
+        agent: agent.name,
+        version: agent.version,
+        epoch: bus.epoch,
+        seq: bus.seq,
+        scopes: [...principal.scopes],
+        policyDigest: policy.digest,
+        limits,
+      }),
+    )
+  }
+
+  receive(text: string): void {
+    const { link, limits } = this.#deps
+    const over = this.#rate.take(performance.now())
+    if (over > limits.overRateClose) return link.close(CLOSE.overRate, 'far over the rate')
+    const { request, id, error } = readFrame(text, limits.depth)
+    if (!request) {
+      this.#answerError(id, error)
+      if (++this.#malformed >= limits.malformedClose) link.close(CLOSE.malformed, 'too many malformed frames')
+      return
+    }
+    // JSON-RPC has no answer to a notification, and ours have no effect either
+    if (request.id === undefined) return
+    if (over > 0)
+      return this.#answerError(request.id, new AgentError('TOO_MANY_REQUESTS', `over ${limits.requestsPerSecond} requests a second`))
+    if (this.#calls.size >= limits.inFlight)
+      return this.#answerError(request.id, new AgentError('TOO_MANY_REQUESTS', `${limits.inFlight} requests are in flight`))
+    if (this.#calls.has(request.id))
+      return this.#answerError(request.id, new AgentError('INVALID_REQUEST', 'a request with that id is in flight'))
+    void this.#serve(request, request.id)
+  }
+
+  drained(): void {
+    if (this.#outlet.drained()) this.pump()
+  }
+
+  closed(): void {
+    this.#isEnding = true
+    for (const call of this.#calls.values()) call.abort(new AgentError('CANCELLED', 'the connection ended'))
+    for (const stream of this.#logs.values()) stream.stop()
+    this.#outlet.release()
+    this.#events.clear()
+    this.#logs.clear()
+    this.#deps.onClosed(this)
+  }
+
+  /** Ends every call with a definite answer, because the agent stops. */
+  shutDown(): void {
+    this.#isEnding = true
+    for (const call of this.#calls.values()) call.abort(new AgentError('SHUTTING_DOWN', 'the agent is stopping'))
+  }
+
+  /** Sends new events to every subscription. */
+  pump(): void {
+    for (const stream of this.#events.values()) stream.pump()
+  }
+
+  bookmark(): void {
+    for (const stream of this.#events.values()) stream.bookmark()
+  }
+
+  /** Ends the connection when its peer has not read for too long. */
+  endIfStalled(nowMs: number): void {
+    if (!this.#outlet.isStalled(nowMs)) return
+    this.#deps.logger.warn({ actor: this.#deps.principal.actor, remote: this.#deps.link.remote }, 'reader stalled')
+    this.#deps.link.close(CLOSE.stalled, 'stalled reader')
+    // the close frame waits behind what is not being read
+    this.#deps.link.terminate()
+  }
+
+  subscribe(filter: EventFilter): { subscription: string; mode: 'resumed' | 'snapshot'; epoch: string; seq: number } {
+    const { limits, principal, services } = this.#deps
+    const { bus } = services
+    if (this.#events.size >= limits.eventSubscriptions) throw tooMany(`${limits.eventSubscriptions} event subscriptions`)
+    const { since } = filter
+    const isHeld = since?.epoch === bus.epoch && since.seq <= bus.seq && since.seq + 1 >= bus.oldestSeq
+    const after = isHeld && since ? since.seq : bus.seq
+    const stream = new EventStream({ id: `e${++this.#made}`, bus, outlet: this.#outlet, principal, filter, after })
+    this.#events.set(stream.id, stream)
+    // the answer leaves in the microtasks of this tick
+    setImmediate(() => stream.start())
+    return { subscription: stream.id, mode: isHeld ? 'resumed' : 'snapshot', epoch: bus.epoch, seq: after }
+  }
+
+  unsubscribe(subscription: string): void {
+    this.#events.delete(subscription)
+  }
+
+  follow({ select, channels, lines, cursors }: LogStreamRequest): string {
+    const { limits, principal, services, logger } = this.#deps
+    if (this.#logs.size >= limits.logStreams) throw tooMany(`${limits.logStreams} log streams`)
+    const entries = services.processes.select(select, principal)
+    const stream = new LogStream({
+      id: `l${++this.#made}`,
+      logs: services.logs,
+      outlet: this.#outlet,
+      logger,
+      isAllowed: () => principal.scopes.has('logs'),
+    })
+    const sources = services.logs.sources(entries, channels)
+    this.#logs.set(stream.id, stream)
+    setImmediate(() => {
+      for (const { entry, channel } of sources) {
+        const cursor = cursors[`${entry.name}/${channel}`] ?? cursors[entry.name]
+        stream.follow(entry, channel, { lines, ...(cursor === undefined ? {} : { cursor }) })
+      }
+    })
+    return stream.id
+  }
+
+  unfollow(subscription: string): void {
+    this.#logs.get(subscription)?.stop()
+    this.#logs.delete(subscription)
+  }
+
+  async #serve(request: Request, id: RequestId): Promise<void> {
+    const call = new AbortController()
+    this.#calls.set(id, call)
+    try {
+      if (this.#isEnding) throw new AgentError('SHUTTING_DOWN', 'the agent is stopping')
+      const context = this.#context(id, call.signal)
+      const result = await this.#deps.dispatcher.dispatch(request.method, request.params ?? {}, context)
+      this.#answer(id, result)
+    } catch (error) {
+      this.#answerError(id, error)
+    } finally {
+      this.#calls.delete(id)
+    }
+  }
+
+  #context(id: RequestId, signal: AbortSignal): Context {
+    const { services, principal } = this.#deps
+    let toldAtMs = 0
+    return {
+      ...services,
+      principal,
+      signal,
+      streams: this,
+      progress: (done, total, text) => {
+        const nowMs = performance.now()
+        if (total < 2 || (done < total && nowMs - toldAtMs < PROGRESS_EVERY_MS)) return
+        toldAtMs = nowMs
+        this.#send(notification('progress', { id, done, total, text }))
+      },
+      describe: () => openRpcDocument(services.agent.version),
+      cancel: (other) => {
+        const call = this.#calls.get(other)
+        call?.abort(new AgentError('CANCELLED', 'cancelled by the caller'))
+        return call !== undefined
+      },
+    }
+  }
+
+  #answer(id: RequestId, result: Record<string, unknown>): void {
+    const frame = Buffer.from(JSON.stringify({ jsonrpc: '2.0', id, result }))
+    const { frameOutBytes } = this.#deps.limits
+    if (frame.length <= frameOutBytes) return this.#send(frame)
+    this.#answerError(
+      id,
+      new AgentError('INVALID_PARAMS', `the answer is over ${frameOutBytes} bytes: ask for less, for example by select`),
+    )
+  }
+
+  #answerError(id: RequestId | null, error: unknown): void {
+    if (!(error instanceof AgentError)) this.#deps.logger.error({ err: error }, 'a call failed unexpectedly')
+    this.#send(Buffer.from(JSON.stringify({ jsonrpc: '2.0', id, error: toWireError(error) })))
+  }
+
+  #send(frame: Buffer): void {
+    this.#outlet.send(frame)
+  }
+}
+
+function tooMany(what: string): AgentError {
+  return new AgentError('TOO_MANY_SUBSCRIPTIONS', `this connection has ${what}, the most it may have`)
+}
