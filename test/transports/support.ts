@@ -13,6 +13,7 @@ import type { Link, LinkUser } from '../../src/server/link.ts'
 import { Gate } from '../../src/transports/gate.ts'
 import { type Health, HttpTransport, type Limits, type ListenOptions } from '../../src/transports/http.ts'
 import { WebSocketTransport } from '../../src/transports/websocket.ts'
+import { until } from '../fixtures/wait.ts'
 
 interface Test {
   teardown(undo: () => unknown): void
@@ -71,7 +72,8 @@ interface Options {
 export async function listening(t: Test, options: Options = {}) {
   const lines: string[] = []
   const logger = createLogger('debug', { write: (line) => void lines.push(line) })
-  const tokens = new TokenStore({ path: join(await folder(t), 'tokens.json'), logger })
+  const tokensPath = join(await folder(t), 'tokens.json')
+  const tokens = new TokenStore({ path: tokensPath, logger })
   await tokens.start()
   const { token, record } = await tokens.create({ name: 'panel', role: 'admin' }, 'local:admin')
   const failures = new AuthFailures(options.failuresNow ? { now: options.failuresNow } : {})
@@ -108,6 +110,7 @@ export async function listening(t: Test, options: Options = {}) {
   })
   return {
     tokens,
+    tokensPath,
     token,
     record,
     failures,
@@ -185,6 +188,21 @@ export function upgradeRequest(
   }
   const lines = Object.entries(all).flatMap(([name, value]) => (value === null ? [] : [`${name}: ${value}`]))
   return `${[line, ...lines].join('\r\n')}\r\n\r\n`
+}
+
+export const bearer = (token: string) => ({ Authorization: `Bearer ${token}` })
+
+/** Resolves once the answer's head is there. */
+export async function answered(client: RawClient): Promise<RawClient> {
+  await until(() => client.bytes.includes('\r\n\r\n'), 'an answer')
+  return client
+}
+
+/** A client after its upgrade. */
+export async function upgraded(t: Test, port: number, token: string, from?: string): Promise<RawClient> {
+  const client = await answered(raw(t, port, upgradeRequest(bearer(token)), from))
+  if (client.status !== 101) throw new Error(`not upgraded: ${client.status}`)
+  return client
 }
 
 interface FrameOptions {
