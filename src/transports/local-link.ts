@@ -19,20 +19,24 @@ export class LocalLink implements Link {
     this.#logger = deps.logger
   }
 
-  /** Delivers to whom `open` names from now on. A line over `maxBytes` or not of UTF-8 ends the connection. */
-  serve(open: (link: Link) => LinkUser, maxBytes: number): void {
+  /**
+   * Delivers to whom `open` names from now on. A line over `maxBytes` or not of UTF-8 ends the connection.
+   * Resolves when the connection has ended and its user was told.
+   */
+  async serve(open: (link: Link) => LinkUser, maxBytes: number): Promise<void> {
     this.#socket.on('error', (error) =>
       this.#logger.debug({ reason: error.message }, 'local connection failed'),
     )
+    const closed = new Promise((resolve) => this.#socket.once('close', resolve))
     const user = this.#guarded(() => open(this))
-    if (user === undefined) return
-    const reader = new LineReader(maxBytes)
-    this.#socket.on('data', (chunk: Buffer) => this.#guarded(() => this.#deliver(user, reader, chunk)))
-    this.#socket.on('drain', () => this.#isEnding || this.#guarded(() => user.drained()))
-    this.#socket.once('close', () => {
-      this.#isEnding = true
-      this.#guarded(() => user.closed())
-    })
+    if (user !== undefined) {
+      const reader = new LineReader(maxBytes)
+      this.#socket.on('data', (chunk: Buffer) => this.#guarded(() => this.#deliver(user, reader, chunk)))
+      this.#socket.on('drain', () => this.#isEnding || this.#guarded(() => user.drained()))
+    }
+    await closed
+    this.#isEnding = true
+    this.#guarded(() => user?.closed())
   }
 
   send(frame: Buffer): void {

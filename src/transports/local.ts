@@ -23,7 +23,7 @@ export class LocalTransport {
   readonly #logger: Logger
   readonly #limits: Limits
   readonly #server: Server
-  readonly #links = new Map<LocalLink, Socket>()
+  readonly #links = new Map<LocalLink, Promise<void>>()
 
   constructor(deps: {
     path: string
@@ -75,16 +75,20 @@ export class LocalTransport {
     const closed = once(this.#server, 'close')
     this.#server.close()
     for (const link of this.#links.keys()) link.close()
-    const timer = setTimeout(() => this.#links.forEach((socket) => socket.destroy()), END_MS)
-    await closed
+    const timer = setTimeout(() => {
+      for (const link of this.#links.keys()) link.terminate()
+    }, END_MS)
+    await Promise.all([closed, ...this.#links.values()])
     clearTimeout(timer)
   }
 
   #begin(socket: Socket): void {
     const link = new LocalLink({ remote: this.#path, socket, logger: this.#logger })
-    this.#links.set(link, socket)
-    socket.once('close', () => this.#links.delete(link))
-    link.serve((peer) => this.#open(peer, this.#principal), this.#limits.frameInBytes)
+    const ended = link.serve((peer) => this.#open(peer, this.#principal), this.#limits.frameInBytes)
+    this.#links.set(
+      link,
+      ended.then(() => void this.#links.delete(link)),
+    )
   }
 }
 
