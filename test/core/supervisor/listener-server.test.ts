@@ -1,4 +1,4 @@
-import { lstatSync, statSync, writeFileSync } from 'node:fs'
+import { lstatSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
@@ -32,7 +32,6 @@ await t.test('only a dead socket is taken over', async (t) => {
   const left = join(folder, 'left.sock')
   const dead = createServer()
   await new Promise<void>((done) => dead.listen(`${left}.tmp`, done))
-  const { renameSync } = await import('node:fs')
   renameSync(`${left}.tmp`, left)
   await new Promise((done) => dead.close(done))
   await agent(t, left)
