@@ -93,7 +93,7 @@ export class Chain {
         continue
       }
       const chunk = await generation.chunk(position.offset, position.check)
-      if (chunk === 'changed') this.#changed(generation)
+      if (chunk === 'changed') this.#changed(generation, position.offset)
       if (chunk === null && !generation.isLost) return null
       if (chunk === null || chunk === 'changed') continue
       position.generation = chunk.generation
@@ -179,10 +179,13 @@ export class Chain {
     this.#generations.push(generation)
   }
 
-  /** The file was truncated and has grown again past the place of a reader. */
-  #changed(generation: Generation): void {
+  /** A reader met other bytes than before. Unless the file is now shorter, what is known of its end is his place. */
+  #changed(generation: Generation, offset: number): void {
+    if (generation.isLost) return
+    const size = Number(generation.descriptor?.stat().size ?? 0)
     if (generation === this.current) this.#append(generation.truncated())
     else generation.isLost = true
+    if (size >= generation.size) generation.size = offset
   }
 
   #prepend(wanted: (stat: BigIntStats) => boolean): Generation | null {

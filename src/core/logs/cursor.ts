@@ -11,7 +11,7 @@ export interface GenerationId {
 export interface Cursor {
   generation: GenerationId
   offset: number
-  /** CRC-32 of the (at most 32) bytes before `offset`: tells a file from a later one in the same inode. */
+  /** CRC-32 of the (at most 512) bytes before `offset`: tells a file from a later one in the same inode. */
   check?: number
 }
 

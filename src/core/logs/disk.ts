@@ -4,7 +4,7 @@ import { openLogFile } from './open.ts'
 /** Bytes of a follower's chunk, and of a block when reading backwards. */
 export const CHUNK_BYTES = 64 * 1024
 /** Bytes before a position that are read again to see that the file is still the same. */
-export const CHECK_BYTES = 32
+export const CHECK_BYTES = 512
 
 const SPARE_BUFFERS = 8
 

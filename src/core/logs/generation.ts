@@ -184,12 +184,8 @@ export class Generation {
     const joined = Buffer.concat([begun, rest.subarray(0, count)])
     const isIncomplete = count > 0 && wholeCharactersEnd(joined, 0, joined.length) === 0
     if (isIncomplete && !next.next) return null
-    return {
-      text: begun.toString('utf8'),
-      generation: this,
-      offset: offset + begun.length,
-      check: crc32(begun),
-    }
+    const end = offset + begun.length
+    return { text: begun.toString('utf8'), generation: this, offset: end, check: await this.checkAt(end) }
   }
 
   /** How many NULs at the front are the hole that a writer leaves who goes on at his old place after a truncation. */

@@ -2,6 +2,7 @@
  * The logs of processes and of supervisord, read from their files: last lines, following, clearing. All followers of
  * a file share one reader. A rotation loses nothing that is still on disk; what was destroyed is reported.
  */
+import { setMaxListeners } from 'node:events'
 import { closeSync, ftruncateSync, readSync } from 'node:fs'
 import { sleep } from '../../lib/sleep.ts'
 import { AgentError } from '../../protocol/errors.ts'
@@ -56,6 +57,7 @@ export class LogService {
       this.#files.get(path)?.file.look()
     }
     this.#ends.add(end)
+    setMaxListeners(0, signal) // a connection has one signal and up to 32 streams; Node would warn of a leak at 11
     signal.addEventListener('abort', end, { once: true })
     try {
       for (let isFirst = true; !reading.isEnded; isFirst = false, path = currentPath(source, path)) {
@@ -93,12 +95,13 @@ export class LogService {
     const { chain } = file
     try {
       file.look()
+      file.throwIfRefused()
       for (const ms of GONE_MS) {
         if (chain.current) break
         await sleep(ms)
         file.look()
+        file.throwIfRefused()
       }
-      file.throwIfRefused()
       if (!chain.current) closeSync(openLogFile(path).fd) // says why
       const position = chain.attach()
       try {

@@ -68,8 +68,8 @@ async function readAfter(chain: Chain, position: Position, from: string): Promis
 }
 
 /**
- * Goes to a cursor whose generation is still there. Otherwise to the oldest text that surely is new to its owner and
- * not more than TAIL_BYTES of it, with `dropped` set.
+ * Goes to a cursor whose generation is still there. Otherwise begins with the last TAIL_BYTES of what is there now,
+ * with `dropped` set: what was between is unknown.
  */
 async function placeAtCursor(chain: Chain, position: Position, text: string): Promise<void> {
   const cursor = parseCursor(text)

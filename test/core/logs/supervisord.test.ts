@@ -1,0 +1,111 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { LogService } from '../../../src/core/logs/service.ts'
+import { supervisord } from '../../fixtures/supervisord.ts'
+import { until } from '../../fixtures/wait.ts'
+import { Reading } from './support.ts'
+
+/** Writes numbered 100-byte lines at about 1 MB/s for three seconds, then the word END. */
+const WRITER = `
+import sys, time
+began = time.monotonic()
+n = 0
+while time.monotonic() - began < 3:
+    sys.stdout.write('%08d %s\\n' % (n, 'x' * 90))
+    n += 1
+    if n % 20 == 0:
+        sys.stdout.flush()
+        late = began + n * 100 / 1e6 - time.monotonic()
+        if late > 0: time.sleep(late)
+sys.stdout.write('END %d\\n' % n)
+sys.stdout.flush()
+time.sleep(600)
+`
+
+const writer = (
+  folder: string,
+  settings: Record<string, string | number>,
+): Record<string, string | number | boolean> => ({
+  command: `python3 ${join(folder, 'writer.py')}`,
+  autostart: false,
+  ...settings,
+})
+
+await t.test('at 1 MB/s and 50 rotations a second not a line is lost or doubled', async (t) => {
+  const host = await supervisord(t)
+  const logs = new LogService()
+  t.teardown(() => logs.stop())
+  writeFileSync(join(host.folder, 'writer.py'), WRITER)
+  host.writeProgram(
+    'web',
+    writer(host.folder, { stdout_logfile_maxbytes: '20KB', stdout_logfile_backups: 5 }),
+  )
+  const path = join(host.logDir, 'web.out')
+  const readings = [new Reading(logs, path), new Reading(logs, { locate: () => path })]
+  await host.ctl('update')
+  await host.ctl('start', 'web')
+  await until(() => readings.every((reading) => reading.text.includes('END')), 'the last line', 30_000)
+  for (const reading of readings) {
+    const lines = reading.text.trimEnd().split('\n')
+    const count = Number(/^END (\d+)$/.exec(lines.pop() ?? '')?.[1])
+    t.ok(count > 20_000, `${count} lines`)
+    t.equal(lines.length, count)
+    t.equal(
+      lines.findIndex((line, n) => line !== `${String(n).padStart(8, '0')} ${'x'.repeat(90)}`),
+      -1,
+    )
+    t.same(reading.gaps, [])
+  }
+  t.equal(logs.stats().descriptors, 1)
+})
+
+await t.test('with backups=0 what is destroyed is reported, and nothing is doubled', async (t) => {
+  const host = await supervisord(t)
+  const logs = new LogService()
+  t.teardown(() => logs.stop())
+  writeFileSync(join(host.folder, 'writer.py'), WRITER)
+  host.writeProgram(
+    'web',
+    writer(host.folder, { stdout_logfile_maxbytes: '20KB', stdout_logfile_backups: 0 }),
+  )
+  const reading = new Reading(logs, join(host.logDir, 'web.out'))
+  await host.ctl('update')
+  await host.ctl('start', 'web')
+  await until(() => reading.text.includes('END'), 'the last line', 30_000)
+
+  let last = -1
+  let unreported = 0
+  for (const { text, dropped } of reading.chunks) {
+    const numbers = [...text.matchAll(/^(\d{8}) x{90}$/gm)].map((match) => Number(match[1]))
+    const [first] = numbers
+    if (first !== undefined && first > last + 2 && dropped === undefined) unreported++
+    for (const number of numbers) {
+      if (number <= last) t.fail(`line ${number} came after line ${last}`)
+      last = number
+    }
+  }
+  t.ok(reading.gaps.length > 10, `${reading.gaps.length} gaps`)
+  t.equal(unreported, 0, 'every gap is reported')
+})
+
+await t.test(
+  'clear while the program writes, and a supervisord that starts anew with AUTO names',
+  async (t) => {
+    const host = await supervisord(t)
+    const logs = new LogService()
+    t.teardown(() => logs.stop())
+    host.writeProgram('tick', { command: `sh -c 'while :; do echo tick; sleep 0.05; done'` })
+    await host.ctl('update')
+    const path = join(host.logDir, 'tick.out')
+    await until(() => readFileSync(path, 'utf8').includes('tick'))
+    const reading = new Reading(logs, path)
+    await until(() => reading.text.split('tick').length > 5)
+    const before = reading.chunks.length
+    logs.clear(path)
+    await until(() => reading.chunks.length > before + 3)
+    t.match(reading.text, /^(tick\n)+$/)
+    t.equal(reading.gaps.length, 1)
+    t.match((await logs.tail(path)).text, /^(tick\n)+$/)
+  },
+)
