@@ -1,7 +1,7 @@
 import { readFileSync, statSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { isAbsolute } from 'node:path'
-import { isMap, isPair, LineCounter, parseDocument, type Document } from 'yaml'
+import { type Document, isMap, isPair, LineCounter, parseDocument } from 'yaml'
 import * as z from 'zod'
 import { Glob } from './protocol/names.ts'
 import { Role, Scope } from './protocol/scopes.ts'
@@ -9,12 +9,18 @@ import { Role, Scope } from './protocol/scopes.ts'
 export const DEFAULT_CONFIG = '/etc/supervisor-agent/config.yaml'
 
 const Path = z.string().refine(isAbsolute, 'expected an absolute path')
-const PathOrNothing = z.string().refine((path) => path === '' || isAbsolute(path), "expected an absolute path or ''")
-const PathOrAuto = z.string().refine((path) => path === 'auto' || isAbsolute(path), 'expected an absolute path or auto')
+const PathOrNothing = z
+  .string()
+  .refine((path) => path === '' || isAbsolute(path), "expected an absolute path or ''")
+const PathOrAuto = z
+  .string()
+  .refine((path) => path === 'auto' || isAbsolute(path), 'expected an absolute path or auto')
 const SupervisorUrl = z
   .string()
   .regex(/^(?:unix:\/\/\/\S+|http:\/\/[^\s/]+:\d+\/?)$/, 'expected unix:///path/of.sock or http://host:port')
-const Cidr = z.string().regex(/^[0-9a-fA-F.:]+(?:\/\d{1,3})?$/, 'expected an address or a network such as 10.0.0.0/8')
+const Cidr = z
+  .string()
+  .regex(/^[0-9a-fA-F.:]+(?:\/\d{1,3})?$/, 'expected an address or a network such as 10.0.0.0/8')
 
 /** A section whose own keys all have defaults, so that it may be left out. */
 function section<S extends z.ZodRawShape>(shape: S) {
@@ -27,16 +33,23 @@ export const Config = z.strictObject({
   name: z.string().min(1).max(64).default(hostname).describe('name of this host for the panel'),
   stateDir: Path.default('/var/lib/supervisor-agent').describe('what must survive a restart (0700)'),
   spoolDir: Path.default('/var/spool/supervisor-agent').describe('results of cron jobs, by user (0711)'),
-  tokensFile: Path.default('/etc/supervisor-agent/tokens.json').describe('hashes of tokens (0600), reloaded live'),
+  tokensFile: Path.default('/etc/supervisor-agent/tokens.json').describe(
+    'hashes of tokens (0600), reloaded live',
+  ),
   presetsDir: PathOrNothing.default('').describe('presets of your own'),
   supervisor: section({
-    url: SupervisorUrl.default('unix:///var/run/supervisor.sock').describe('unix:///path or http://host:port'),
+    url: SupervisorUrl.default('unix:///var/run/supervisor.sock').describe(
+      'unix:///path or http://host:port',
+    ),
     username: z.string().max(256).default('').describe('of [unix_http_server] or [inet_http_server]'),
     password: z.string().max(256).default(''),
     passwordFile: PathOrNothing.default('').describe('instead of password'),
     configFile: PathOrAuto.default('auto').describe('auto: what the running supervisord was started with'),
     programDir: PathOrAuto.default('auto').describe('auto: the folder of its first [include] pattern'),
-    programExt: z.string().regex(/^[A-Za-z0-9]{1,16}$/, 'expected letters and digits, no dot').default('auto'),
+    programExt: z
+      .string()
+      .regex(/^[A-Za-z0-9]{1,16}$/, 'expected letters and digits, no dot')
+      .default('auto'),
   }),
   listen: section({
     runDir: Path.default('/run/supervisor-agent').describe('admin.sock, agent.sock and listener.sock'),
@@ -47,8 +60,15 @@ export const Config = z.strictObject({
     localPrograms: z.array(Glob).default(['*']),
     localUsers: z.array(z.string().min(1)).default([]),
     host: z.string().min(1).default('127.0.0.1').describe('any other than loopback needs tls'),
-    port: z.union([z.int().min(0).max(65_535), z.literal('off')]).default(9877).describe('0 = any free port, off = no TCP'),
-    tls: section({ cert: PathOrNothing.default(''), key: PathOrNothing.default(''), clientCa: PathOrNothing.default('') }),
+    port: z
+      .union([z.int().min(0).max(65_535), z.literal('off')])
+      .default(9877)
+      .describe('0 = any free port, off = no TCP'),
+    tls: section({
+      cert: PathOrNothing.default(''),
+      key: PathOrNothing.default(''),
+      clientCa: PathOrNothing.default(''),
+    }),
     allowedOrigins: z.array(z.string().min(1)).default([]).describe('origins of web pages that may connect'),
     trustedProxies: z.array(Cidr).default([]).describe('whose X-Forwarded-For is believed'),
     metricsOpenOnLoopback: z.boolean().default(false),
@@ -64,7 +84,10 @@ export const Config = z.strictObject({
     users: z.array(z.string().min(1)).default([]),
   }),
   policy: section({
-    users: z.array(z.string().min(1)).default([]).describe('system users that programs and cron entries may run as'),
+    users: z
+      .array(z.string().min(1))
+      .default([])
+      .describe('system users that programs and cron entries may run as'),
     allowRoot: z.boolean().default(false),
     directories: z.array(Path).default([]).describe('roots of directory= and of scripts; empty = any'),
     executables: z.array(Path).default(['/usr/bin', '/usr/local/bin', '/bin']),
@@ -110,7 +133,8 @@ export function loadConfig(path = DEFAULT_CONFIG): Config {
     const { code } = error as NodeJS.ErrnoException
     if (code === 'ENOENT' && path === DEFAULT_CONFIG) text = ''
     else if (code === 'ENOENT') throw new ConfigError(`${path}: there is no such file`)
-    else if (code === 'EACCES') throw new ConfigError(`${path}: no permission to read it (it belongs to root, mode 0600)`)
+    else if (code === 'EACCES')
+      throw new ConfigError(`${path}: no permission to read it (it belongs to root, mode 0600)`)
     else throw new ConfigError(`${path}: ${(error as Error).message}`)
   }
   const config = parseConfig(text, path)
@@ -122,7 +146,8 @@ export function parseConfig(text: string, path: string): Config {
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true })
   const [broken] = document.errors
-  if (broken) throw new ConfigError(`${path}:${lines.linePos(broken.pos[0]).line}: not YAML: ${broken.message}`)
+  if (broken)
+    throw new ConfigError(`${path}:${lines.linePos(broken.pos[0]).line}: not YAML: ${broken.message}`)
   const value: unknown = document.toJS({ maxAliasCount: 10 }) ?? {}
   const result = Config.safeParse(value)
   if (!result.success)
@@ -137,7 +162,11 @@ export function parseConfig(text: string, path: string): Config {
   return result.data
 }
 
-function explain(issue: z.core.$ZodIssue, document: Document, lines: LineCounter): { line: number; text: string }[] {
+function explain(
+  issue: z.core.$ZodIssue,
+  document: Document,
+  lines: LineCounter,
+): { line: number; text: string }[] {
   const path = issue.path.map((part) => (typeof part === 'symbol' ? String(part) : part))
   if (issue.code === 'unrecognized_keys')
     return issue.keys.map((key) => ({

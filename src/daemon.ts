@@ -62,7 +62,9 @@ async function build(config: Config, logger: Logger, teardown: Teardown): Promis
   await tokens.start()
   teardown.defer(() => tokens.stop())
   tokens.onChange((ids) => {
-    for (const token of tokens.list()) if (ids.includes(token.id) && !tokens.isInForce(token.id)) bus.publish('token.revoked', { token: token.name })
+    for (const token of tokens.list())
+      if (ids.includes(token.id) && !tokens.isInForce(token.id))
+        bus.publish('token.revoked', { token: token.name })
   })
 
   const logs = new LogService()
@@ -122,12 +124,28 @@ async function build(config: Config, logger: Logger, teardown: Teardown): Promis
           listen: { host: listen.host, port: listen.port, tls: readTls(listen.tls) },
           gate,
           health: () => (health === 'ok' && !supervisor.connection.isSettled ? 'starting' : health),
-          metrics: () => renderMetrics({ processes: supervisor.table, connection: supervisor.connection, sessions, bus, version }),
+          metrics: () =>
+            renderMetrics({
+              processes: supervisor.table,
+              connection: supervisor.connection,
+              sessions,
+              bus,
+              version,
+            }),
           metricsOpenOnLoopback: listen.metricsOpenOnLoopback,
           logger,
         })
   const webSockets =
-    http && new WebSocketTransport({ http, gate, tokens, failures, allowedOrigins: listen.allowedOrigins, open, logger })
+    http &&
+    new WebSocketTransport({
+      http,
+      gate,
+      tokens,
+      failures,
+      allowedOrigins: listen.allowedOrigins,
+      open,
+      logger,
+    })
 
   for (const socket of sockets) {
     await socket.start()

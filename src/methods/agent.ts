@@ -26,8 +26,12 @@ export const agentMethods = {
         since: Instant,
         version: z.string().nullable(),
         pid: z.int().nullable(),
-        eventSource: z.enum(['listener', 'fallback']).describe('fallback: no listener, states are compared instead'),
-        exitStatuses: z.boolean().describe("false: supervisord's main log cannot be read, so exits have no status"),
+        eventSource: z
+          .enum(['listener', 'fallback'])
+          .describe('fallback: no listener, states are compared instead'),
+        exitStatuses: z
+          .boolean()
+          .describe("false: supervisord's main log cannot be read, so exits have no status"),
       }),
       cron: z.strictObject({ alive: z.boolean(), flavour: z.enum(['debian', 'cronie', 'unknown']) }),
       policyDigest: z.string(),

@@ -1,10 +1,10 @@
-import type { Principal } from '../core/access/principal.ts'
 import type { Policy } from '../core/access/policy.ts'
+import type { Principal } from '../core/access/principal.ts'
 import type { TokenService } from '../core/access/token-service.ts'
 import type { EventBus } from '../core/events/bus.ts'
 import type { CronDaemon } from '../core/host/cron-daemon.ts'
-import type { ProcessService } from '../core/supervisor/process-service.ts'
 import type { ProcessLogs } from '../core/supervisor/process-logs.ts'
+import type { ProcessService } from '../core/supervisor/process-service.ts'
 import type { SupervisorService } from '../core/supervisor/supervisor-service.ts'
 import type { RequestId } from '../protocol/frames.ts'
 
@@ -43,7 +43,12 @@ export interface LogStreamRequest {
 
 /** The streams of one session. They end with it. */
 export interface Streams {
-  subscribe(filter: EventFilter): { subscription: string; mode: 'resumed' | 'snapshot'; epoch: string; seq: number }
+  subscribe(filter: EventFilter): {
+    subscription: string
+    mode: 'resumed' | 'snapshot'
+    epoch: string
+    seq: number
+  }
   unsubscribe(subscription: string): void
   follow(request: LogStreamRequest): string
   unfollow(subscription: string): void

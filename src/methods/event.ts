@@ -12,7 +12,12 @@ export const eventMethods = {
     summary: 'Stream events as `event` notifications, from here on or from a position on.',
     scope: 'read',
     params: z.strictObject({
-      types: z.array(Glob).min(1).max(32).optional().describe(`globs on event types: ${Object.keys(EVENTS).join(', ')}`),
+      types: z
+        .array(Glob)
+        .min(1)
+        .max(32)
+        .optional()
+        .describe(`globs on event types: ${Object.keys(EVENTS).join(', ')}`),
       programs: z.array(Glob).min(1).max(100).optional().describe('globs on programs'),
       since: Position.optional().describe('the last position seen; what came after it is sent first'),
     }),

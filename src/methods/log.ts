@@ -22,9 +22,14 @@ export const logMethods = {
     errors: ['PROCESS_NOT_FOUND', 'FORBIDDEN', 'LOG_UNAVAILABLE', 'INVALID_PARAMS'],
     example: {
       params: { process: 'worker:worker_00', lines: 2 },
-      result: { text: 'Processing: App\\Jobs\\Mail\nProcessed: App\\Jobs\\Mail\n', cursor: 'c1.AbCd', truncated: true },
+      result: {
+        text: 'Processing: App\\Jobs\\Mail\nProcessed: App\\Jobs\\Mail\n',
+        cursor: 'c1.AbCd',
+        truncated: true,
+      },
     },
-    run: ({ process, channel, ...range }, { logs, principal }: Context) => logs.tail(process, channel, range, principal),
+    run: ({ process, channel, ...range }, { logs, principal }: Context) =>
+      logs.tail(process, channel, range, principal),
   }),
 
   'log.follow': query({
@@ -75,7 +80,7 @@ export const logMethods = {
       params: { select: ['worker:*'] },
       result: { results: [{ process: 'worker:worker_00', ok: true, changed: true }] },
     },
-    cli: { command: 'logs clear', positional: ['select'] },
+    cli: { command: 'clear', positional: ['select'] },
     run: ({ select }, { logs, principal }: Context) => ({ results: logs.clear(select, principal) }),
   }),
 }

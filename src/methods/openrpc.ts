@@ -20,7 +20,10 @@ export function openRpcDocument(version: string): Record<string, unknown> {
           required: required.includes(key),
           schema,
         })),
-        result: { name: 'result', schema: z.toJSONSchema(method.result, { io: 'output', unrepresentable: 'any' }) },
+        result: {
+          name: 'result',
+          schema: z.toJSONSchema(method.result, { io: 'output', unrepresentable: 'any' }),
+        },
         errors: method.errors.map((error) => ({ code: ERRORS[error].rpc, message: error })),
         'x-scope': method.scope,
         'x-mutating': method.mutating,

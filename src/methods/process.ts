@@ -1,7 +1,7 @@
 import * as z from 'zod'
+import { SupervisorState } from '../protocol/events.ts'
 import { mutation, query } from '../protocol/method.ts'
 import { Instant, ProcessName, Select } from '../protocol/names.ts'
-import { SupervisorState } from '../protocol/events.ts'
 import { Process, ProcessResult } from '../protocol/process.ts'
 import type { Context } from './context.ts'
 
@@ -118,7 +118,12 @@ export const processMethods = {
         .enum(['hard', 'graceful', 'rolling'])
         .default('hard')
         .describe('rolling: a few at a time, ending at the first that does not come up'),
-      maxUnavailable: z.int().min(1).max(1000).default(1).describe('rolling: processes of a program down at a time'),
+      maxUnavailable: z
+        .int()
+        .min(1)
+        .max(1000)
+        .default(1)
+        .describe('rolling: processes of a program down at a time'),
     }),
     result: Results,
     errors: [...CONTROL_ERRORS, 'START_FAILED', 'STOP_FAILED', 'TIMEOUT'],
@@ -142,7 +147,10 @@ export const processMethods = {
     params: z.strictObject({
       signal: z
         .string()
-        .regex(/^(?:SIG)?[A-Z][A-Z0-9]{1,9}$|^[1-9][0-9]?$/, 'a signal name such as HUP or SIGHUP, or its number'),
+        .regex(
+          /^(?:SIG)?[A-Z][A-Z0-9]{1,9}$|^[1-9][0-9]?$/,
+          'a signal name such as HUP or SIGHUP, or its number',
+        ),
       select: Select,
     }),
     result: Results,
@@ -153,7 +161,12 @@ export const processMethods = {
     },
     cli: { command: 'signal', positional: ['signal', 'select'] },
     run: async ({ select, signal }, context: Context) => ({
-      results: await context.processes.signal(select, context.principal, signal, options(context, false, 60_000)),
+      results: await context.processes.signal(
+        select,
+        context.principal,
+        signal,
+        options(context, false, 60_000),
+      ),
     }),
   }),
 

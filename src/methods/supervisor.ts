@@ -59,7 +59,10 @@ export const supervisorMethods = {
     params: z.strictObject({ bytes: z.int().min(1).max(262_144).default(16_384) }),
     result: z.strictObject({ text: z.string() }),
     errors: ['FORBIDDEN', 'LOG_UNAVAILABLE'],
-    example: { params: { bytes: 80 }, result: { text: "2026-11-22 10:00:00,123 INFO spawned: 'worker_00' with pid 4711\n" } },
+    example: {
+      params: { bytes: 80 },
+      result: { text: "2026-11-22 10:00:00,123 INFO spawned: 'worker_00' with pid 4711\n" },
+    },
     cli: { command: 'supervisor log' },
     run: ({ bytes }, { supervisor, principal }: Context) => supervisor.log(bytes, principal),
   }),
@@ -76,16 +79,30 @@ export const supervisorMethods = {
   }),
 
   'supervisor.update': mutation({
-    summary: 'Apply changed configuration files to groups: removed ones stop, changed ones restart, added ones start.',
+    summary:
+      'Apply changed configuration files to groups: removed ones stop, changed ones restart, added ones start.',
     scope: 'program',
     params: z.strictObject({
-      groups: z.array(GroupName).min(1).max(1000).optional().describe('needed but on admin.sock, where none means all'),
+      groups: z
+        .array(GroupName)
+        .min(1)
+        .max(1000)
+        .optional()
+        .describe('needed but on admin.sock, where none means all'),
     }),
     result: Groups,
-    errors: ['POLICY_DENIED', 'FORBIDDEN', 'INVALID_PARAMS', 'SUPERVISOR_FAULT', 'SUPERVISOR_UNREACHABLE', 'STOP_FAILED'],
+    errors: [
+      'POLICY_DENIED',
+      'FORBIDDEN',
+      'INVALID_PARAMS',
+      'SUPERVISOR_FAULT',
+      'SUPERVISOR_UNREACHABLE',
+      'STOP_FAILED',
+    ],
     example: { params: { groups: ['worker'] }, result: groups },
     cli: { command: 'supervisor update', positional: ['groups'] },
-    run: ({ groups: wanted }, { supervisor, principal, signal }: Context) => supervisor.update(wanted, principal, signal),
+    run: ({ groups: wanted }, { supervisor, principal, signal }: Context) =>
+      supervisor.update(wanted, principal, signal),
   }),
 
   'supervisor.restart': mutation({

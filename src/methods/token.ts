@@ -50,7 +50,11 @@ export const tokenMethods = {
       role: Role.optional(),
       scopes: z.array(Scope).min(1).optional().describe('instead of a role'),
       programs: z.array(Glob).min(1).max(100).optional().describe('globs on program names; default all'),
-      users: z.array(z.string().min(1).max(64)).max(100).optional().describe('system users its programs may run as'),
+      users: z
+        .array(z.string().min(1).max(64))
+        .max(100)
+        .optional()
+        .describe('system users its programs may run as'),
       expiresAt: Instant.optional(),
     }),
     result: z.strictObject({ token: z.string().nullable(), record: TokenView }),

@@ -12,7 +12,12 @@ interface ErrorSpec {
 /** Every error that leaves the agent. The code on the wire is `rpc`; `data.name` is the key. */
 export const ERRORS = {
   PARSE_ERROR: { rpc: -32700, exit: 1, retry: false, summary: 'The frame is not JSON.' },
-  INVALID_REQUEST: { rpc: -32600, exit: 1, retry: false, summary: 'The frame is not a JSON-RPC 2.0 request.' },
+  INVALID_REQUEST: {
+    rpc: -32600,
+    exit: 1,
+    retry: false,
+    summary: 'The frame is not a JSON-RPC 2.0 request.',
+  },
   METHOD_NOT_FOUND: { rpc: -32601, exit: 2, retry: false, summary: 'There is no method of that name.' },
   INVALID_PARAMS: {
     rpc: -32602,
@@ -48,12 +53,32 @@ export const ERRORS = {
     retry: false,
     summary: 'The agent stopped in the middle of that call; look at the state before asking again.',
   },
-  TOO_MANY_SUBSCRIPTIONS: { rpc: 1008, exit: 1, retry: false, summary: 'The connection is at its limit of streams.' },
-  SHUTTING_DOWN: { rpc: 1009, exit: 1, retry: true, summary: 'The agent is stopping; ask again when it is back.' },
-  PROCESS_NOT_FOUND: { rpc: 1010, exit: 1, retry: false, summary: 'supervisord knows no process of that name.' },
+  TOO_MANY_SUBSCRIPTIONS: {
+    rpc: 1008,
+    exit: 1,
+    retry: false,
+    summary: 'The connection is at its limit of streams.',
+  },
+  SHUTTING_DOWN: {
+    rpc: 1009,
+    exit: 1,
+    retry: true,
+    summary: 'The agent is stopping; ask again when it is back.',
+  },
+  PROCESS_NOT_FOUND: {
+    rpc: 1010,
+    exit: 1,
+    retry: false,
+    summary: 'supervisord knows no process of that name.',
+  },
   START_FAILED: { rpc: 1011, exit: 1, retry: true, summary: 'The process did not reach RUNNING.' },
   STOP_FAILED: { rpc: 1012, exit: 1, retry: true, summary: 'The process did not stop.' },
-  SUPERVISOR_FAULT: { rpc: 1013, exit: 1, retry: false, summary: 'supervisord refused; `data.fault` is its word.' },
+  SUPERVISOR_FAULT: {
+    rpc: 1013,
+    exit: 1,
+    retry: false,
+    summary: 'supervisord refused; `data.fault` is its word.',
+  },
   SUPERVISOR_UNREACHABLE: { rpc: 1014, exit: 4, retry: true, summary: 'supervisord does not answer.' },
   LOG_UNAVAILABLE: { rpc: 1015, exit: 1, retry: false, summary: 'There is no such log file to read.' },
 } as const satisfies Record<string, ErrorSpec>

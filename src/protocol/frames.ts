@@ -33,7 +33,11 @@ const WireErrorSchema = z.looseObject({
 
 /** What an agent sends, seen from a client. */
 export const Incoming = z.union([
-  z.looseObject({ jsonrpc: z.literal('2.0'), id: RequestId.nullable(), result: z.record(z.string(), z.unknown()) }),
+  z.looseObject({
+    jsonrpc: z.literal('2.0'),
+    id: RequestId.nullable(),
+    result: z.record(z.string(), z.unknown()),
+  }),
   z.looseObject({ jsonrpc: z.literal('2.0'), id: RequestId.nullable(), error: WireErrorSchema }),
   z.looseObject({ jsonrpc: z.literal('2.0'), method: z.string(), params: z.record(z.string(), z.unknown()) }),
 ])

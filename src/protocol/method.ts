@@ -38,15 +38,18 @@ export function query<P extends z.ZodObject, R extends z.ZodObject, C>(
   return { ...draft, mutating: false }
 }
 
-const Keyed = z.strictObject({ idempotencyKey: IdempotencyKey.optional() })
-const Replayed = z.strictObject({ replayed: z.literal(true).optional() })
+const KEYED = { idempotencyKey: IdempotencyKey.optional() }
+const REPLAYED = { replayed: z.literal(true).optional() }
+
+/** A closed object with more fields. */
+type Extended<O extends z.ZodObject, S extends z.ZodRawShape> = z.ZodObject<O['shape'] & S, z.core.$strict>
 
 /**
  * A method that changes something: `idempotencyKey` joins its parameters and `replayed` its result. Its `run` sees
  * neither.
  */
 export function mutation<P extends z.ZodObject, R extends z.ZodObject, C>(draft: Draft<P, R, C>) {
-  const params = draft.params.extend(Keyed.shape)
-  const result = draft.result.extend(Replayed.shape)
+  const params = draft.params.extend(KEYED) as unknown as Extended<P, typeof KEYED>
+  const result = draft.result.extend(REPLAYED) as unknown as Extended<R, typeof REPLAYED>
   return { ...draft, params, result, mutating: true as const }
 }

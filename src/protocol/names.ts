@@ -9,12 +9,17 @@ const FOREIGN_NAME = /^[^\s\p{Cc}\p{Cs}<>&]{1,255}$/u
  */
 export const ProcessName = z
   .string()
-  .regex(FOREIGN_NAME, 'a process name has no white space, no control character, none of < > & and at most 255')
+  .regex(
+    FOREIGN_NAME,
+    'a process name has no white space, no control character, none of < > & and at most 255',
+  )
   .refine((name) => !name.includes(']]>'), 'a process name has no ]]>')
   .meta({ description: '`group:process`, bare when equal' })
 
 /** One entry of a selection: `group:process`, a bare name, `group:*`, a glob, or `all`. */
-export const Selector = ProcessName.meta({ description: '`group:process`, bare name, `group:*`, glob, or `all`' })
+export const Selector = ProcessName.meta({
+  description: '`group:process`, bare name, `group:*`, glob, or `all`',
+})
 export const Select = z.array(Selector).min(1).max(1000)
 
 export const GroupName = ProcessName.meta({ description: 'a group of processes' })

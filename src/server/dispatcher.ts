@@ -1,12 +1,13 @@
 // From a request to its result, in the order of judgement of the protocol: method, scope, parameters, then (inside the
 // method) programs and policy, idempotency, effect. Knows no transport and no frame.
+
+import type * as z from 'zod'
 import type { IdempotencyKeys } from '../core/access/idempotency.ts'
 import type { Logger } from '../logger.ts'
 import type { Context } from '../methods/context.ts'
 import { METHODS } from '../methods/index.ts'
 import { AgentError, type ErrorCode } from '../protocol/errors.ts'
 import type { MethodSpec } from '../protocol/method.ts'
-import type * as z from 'zod'
 
 type AnyMethod = MethodSpec<z.ZodObject, z.ZodObject, Context>
 type Result = Record<string, unknown>
@@ -48,7 +49,9 @@ export class Dispatcher {
     if (!method.mutating) return await this.#run(name, method, params, context)
     if (typeof idempotencyKey !== 'string') {
       if (principal.isRemote)
-        throw invalid([{ path: 'idempotencyKey', message: 'every call that changes something needs one over TCP' }])
+        throw invalid([
+          { path: 'idempotencyKey', message: 'every call that changes something needs one over TCP' },
+        ])
       context.policy.assertWritable(principal, name)
       return await this.#run(name, method, params, context)
     }
@@ -70,11 +73,19 @@ export class Dispatcher {
     throw invalid(issues)
   }
 
-  async #run(name: string, method: AnyMethod, params: Record<string, unknown>, context: Context): Promise<Result> {
+  async #run(
+    name: string,
+    method: AnyMethod,
+    params: Record<string, unknown>,
+    context: Context,
+  ): Promise<Result> {
     const result = await method.run(params, context)
     const parsed = method.result.safeParse(result)
     if (parsed.success) return parsed.data
-    this.#logger.error({ method: name, issues: parsed.error.issues.slice(0, ISSUES_MAX) }, 'a result does not fit its schema')
+    this.#logger.error(
+      { method: name, issues: parsed.error.issues.slice(0, ISSUES_MAX) },
+      'a result does not fit its schema',
+    )
     throw new Error(`${name} made a result outside its schema`)
   }
 }

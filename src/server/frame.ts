@@ -21,7 +21,8 @@ export function readFrame(text: string, maxDepth: number): Frame {
     return refused(null, 'PARSE_ERROR', 'the frame is not JSON')
   }
   const id = idOf(value)
-  if (Array.isArray(value)) return refused(null, 'INVALID_REQUEST', 'batches are not taken: send one object a frame')
+  if (Array.isArray(value))
+    return refused(null, 'INVALID_REQUEST', 'batches are not taken: send one object a frame')
   const parsed = Request.safeParse(value)
   if (parsed.success) return { request: parsed.data, id, error: null }
   const [issue] = parsed.error.issues

@@ -1,4 +1,4 @@
-import type { ProcessLogs, Channel } from '../core/supervisor/process-logs.ts'
+import type { Channel, ProcessLogs } from '../core/supervisor/process-logs.ts'
 import type { Entry } from '../core/supervisor/process-table.ts'
 import type { Logger } from '../logger.ts'
 import { AgentError } from '../protocol/errors.ts'
@@ -29,8 +29,10 @@ export class LogStream {
     const source = { process: entry.name, channel }
     this.#run(entry, channel, options).catch((error: unknown) => {
       if (this.#end.signal.aborted) return
-      if (!(error instanceof AgentError)) this.#logger.error({ err: error, ...source }, 'following a log failed')
-      const ended = error instanceof AgentError ? error.message : 'internal error; the agent log has the detail'
+      if (!(error instanceof AgentError))
+        this.#logger.error({ err: error, ...source }, 'following a log failed')
+      const ended =
+        error instanceof AgentError ? error.message : 'internal error; the agent log has the detail'
       this.#send({ ...source, cursor: '', text: '', ended })
     })
   }

@@ -33,16 +33,36 @@ export function renderMetrics(sources: {
       'Processes by state.',
       PROCESS_STATES.map((state): Sample => [views.filter((view) => view.state === state).length, { state }]),
     ),
-    family('agent_process_up', 'gauge', '1 while the process is RUNNING.', each(({ state }) => Number(state === 'RUNNING'))),
+    family(
+      'agent_process_up',
+      'gauge',
+      '1 while the process is RUNNING.',
+      each(({ state }) => Number(state === 'RUNNING')),
+    ),
     family(
       'agent_process_start_time_seconds',
       'gauge',
       'When the process started.',
       each(({ startedAt }) => (startedAt === null ? null : Date.parse(startedAt) / 1000)),
     ),
-    family('agent_process_restarts_total', 'counter', 'Times it came back by itself.', each(({ restarts }) => restarts)),
-    family('agent_process_exit_status', 'gauge', 'Status of the last exit.', each(({ exitStatus }) => exitStatus)),
-    family('agent_process_memory_bytes', 'gauge', 'Resident set.', each(({ memoryBytes }) => memoryBytes)),
+    family(
+      'agent_process_restarts_total',
+      'counter',
+      'Times it came back by itself.',
+      each(({ restarts }) => restarts),
+    ),
+    family(
+      'agent_process_exit_status',
+      'gauge',
+      'Status of the last exit.',
+      each(({ exitStatus }) => exitStatus),
+    ),
+    family(
+      'agent_process_memory_bytes',
+      'gauge',
+      'Resident set.',
+      each(({ memoryBytes }) => memoryBytes),
+    ),
   ].join('')
 }
 

@@ -78,11 +78,20 @@ export class Session implements LinkUser, Streams {
     // JSON-RPC has no answer to a notification, and ours have no effect either
     if (request.id === undefined) return
     if (over > 0)
-      return this.#answerError(request.id, new AgentError('TOO_MANY_REQUESTS', `over ${limits.requestsPerSecond} requests a second`))
+      return this.#answerError(
+        request.id,
+        new AgentError('TOO_MANY_REQUESTS', `over ${limits.requestsPerSecond} requests a second`),
+      )
     if (this.#calls.size >= limits.inFlight)
-      return this.#answerError(request.id, new AgentError('TOO_MANY_REQUESTS', `${limits.inFlight} requests are in flight`))
+      return this.#answerError(
+        request.id,
+        new AgentError('TOO_MANY_REQUESTS', `${limits.inFlight} requests are in flight`),
+      )
     if (this.#calls.has(request.id))
-      return this.#answerError(request.id, new AgentError('INVALID_REQUEST', 'a request with that id is in flight'))
+      return this.#answerError(
+        request.id,
+        new AgentError('INVALID_REQUEST', 'a request with that id is in flight'),
+      )
     void this.#serve(request, request.id)
   }
 
@@ -103,7 +112,8 @@ export class Session implements LinkUser, Streams {
   /** Ends every call with a definite answer, because the agent stops. */
   shutDown(): void {
     this.#isEnding = true
-    for (const call of this.#calls.values()) call.abort(new AgentError('SHUTTING_DOWN', 'the agent is stopping'))
+    for (const call of this.#calls.values())
+      call.abort(new AgentError('SHUTTING_DOWN', 'the agent is stopping'))
   }
 
   /** Sends new events to every subscription. */
@@ -118,20 +128,36 @@ export class Session implements LinkUser, Streams {
   /** Ends the connection when its peer has not read for too long. */
   endIfStalled(nowMs: number): void {
     if (!this.#outlet.isStalled(nowMs)) return
-    this.#deps.logger.warn({ actor: this.#deps.principal.actor, remote: this.#deps.link.remote }, 'reader stalled')
+    this.#deps.logger.warn(
+      { actor: this.#deps.principal.actor, remote: this.#deps.link.remote },
+      'reader stalled',
+    )
     this.#deps.link.close(CLOSE.stalled, 'stalled reader')
     // the close frame waits behind what is not being read
     this.#deps.link.terminate()
   }
 
-  subscribe(filter: EventFilter): { subscription: string; mode: 'resumed' | 'snapshot'; epoch: string; seq: number } {
+  subscribe(filter: EventFilter): {
+    subscription: string
+    mode: 'resumed' | 'snapshot'
+    epoch: string
+    seq: number
+  } {
     const { limits, principal, services } = this.#deps
     const { bus } = services
-    if (this.#events.size >= limits.eventSubscriptions) throw tooMany(`${limits.eventSubscriptions} event subscriptions`)
+    if (this.#events.size >= limits.eventSubscriptions)
+      throw tooMany(`${limits.eventSubscriptions} event subscriptions`)
     const { since } = filter
     const isHeld = since?.epoch === bus.epoch && since.seq <= bus.seq && since.seq + 1 >= bus.oldestSeq
     const after = isHeld && since ? since.seq : bus.seq
-    const stream = new EventStream({ id: `e${++this.#made}`, bus, outlet: this.#outlet, principal, filter, after })
+    const stream = new EventStream({
+      id: `e${++this.#made}`,
+      bus,
+      outlet: this.#outlet,
+      principal,
+      filter,
+      after,
+    })
     this.#events.set(stream.id, stream)
     // the answer leaves in the microtasks of this tick
     setImmediate(() => stream.start())
@@ -213,7 +239,10 @@ export class Session implements LinkUser, Streams {
     if (frame.length <= frameOutBytes) return this.#send(frame)
     this.#answerError(
       id,
-      new AgentError('INVALID_PARAMS', `the answer is over ${frameOutBytes} bytes: ask for less, for example by select`),
+      new AgentError(
+        'INVALID_PARAMS',
+        `the answer is over ${frameOutBytes} bytes: ask for less, for example by select`,
+      ),
     )
   }
 

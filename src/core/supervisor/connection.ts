@@ -38,7 +38,12 @@ export interface ConnectionDeps {
 
 export class SupervisorConnection {
   readonly #deps: ConnectionDeps
-  #status: SupervisorStatus = { state: 'unreachable', reason: null, since: new Date().toISOString(), identity: null }
+  #status: SupervisorStatus = {
+    state: 'unreachable',
+    reason: null,
+    since: new Date().toISOString(),
+    identity: null,
+  }
   #isSettled = false
   #isStopped = false
   #timer: NodeJS.Timeout | null = null
@@ -107,8 +112,14 @@ export class SupervisorConnection {
       const before = this.#status.identity
       const pid = parsed(z.int(), await rpc.call('supervisor.getPID', [], { deadlineMs }))
       if (this.isUp && before?.pid === pid) return
-      const version = parsed(z.string(), await rpc.call('supervisor.getSupervisorVersion', [], { deadlineMs }))
-      const identification = parsed(z.string(), await rpc.call('supervisor.getIdentification', [], { deadlineMs }))
+      const version = parsed(
+        z.string(),
+        await rpc.call('supervisor.getSupervisorVersion', [], { deadlineMs }),
+      )
+      const identification = parsed(
+        z.string(),
+        await rpc.call('supervisor.getIdentification', [], { deadlineMs }),
+      )
       const identity = { pid, version, identification }
       await this.#deps.onUp(identity)
       this.#expected = null
@@ -123,7 +134,12 @@ export class SupervisorConnection {
     const reason = error instanceof Error ? error.message : String(error)
     const isStopping = error instanceof AgentError && error.facts['fault'] === 'SHUTDOWN_STATE'
     const wasUp = this.isUp
-    if (isStopping) this.#become(this.#expected ?? 'shutdown', 'it stops its processes, to end or to restart', this.#status.identity)
+    if (isStopping)
+      this.#become(
+        this.#expected ?? 'shutdown',
+        'it stops its processes, to end or to restart',
+        this.#status.identity,
+      )
     else this.#become('unreachable', reason, null)
     if (wasUp) this.#deps.onDown()
   }

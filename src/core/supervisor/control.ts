@@ -37,7 +37,12 @@ export class ProcessControl {
   readonly #connection: SupervisorConnection
   readonly #mutex = new KeyedMutex()
 
-  constructor(deps: { rpc: SupervisorRpc; table: ProcessTable; watch: StateWatch; connection: SupervisorConnection }) {
+  constructor(deps: {
+    rpc: SupervisorRpc
+    table: ProcessTable
+    watch: StateWatch
+    connection: SupervisorConnection
+  }) {
     this.#rpc = deps.rpc
     this.#table = deps.table
     this.#watch = deps.watch
@@ -66,7 +71,9 @@ export class ProcessControl {
       return true
     }
     if (options.mode !== 'rolling') return this.#each(entries, options, one)
-    const results = await Promise.all([...byProgram(entries).values()].map((group) => this.#roll(group, options, one)))
+    const results = await Promise.all(
+      [...byProgram(entries).values()].map((group) => this.#roll(group, options, one)),
+    )
     return results.flat()
   }
 
@@ -95,9 +102,7 @@ export class ProcessControl {
       if (results.every(({ ok }) => ok)) continue
       const rest = entries.slice(at + options.maxUnavailable)
       results.push(
-        ...rest.map(({ name }) =>
-          failure(name, 'CANCELLED', 'left as it was: a restart before it failed'),
-        ),
+        ...rest.map(({ name }) => failure(name, 'CANCELLED', 'left as it was: a restart before it failed')),
       )
       break
     }
@@ -116,7 +121,11 @@ export class ProcessControl {
     const results = await Promise.all(
       entries.map(async ({ name }) => {
         const result = await this.#row(name, options.actor, signal, deadline, task)
-        options.onProgress?.(++done, entries.length, `${name} ${result.ok ? 'done' : (result.error?.name ?? '')}`)
+        options.onProgress?.(
+          ++done,
+          entries.length,
+          `${name} ${result.ok ? 'done' : (result.error?.name ?? '')}`,
+        )
         return result
       }),
     )
@@ -165,8 +174,15 @@ export class ProcessControl {
     } catch (error) {
       const fault = error instanceof AgentError ? error.facts['fault'] : undefined
       if (fault === 'BAD_NAME') throw gone(name)
-      if (fault === 'SPAWN_ERROR' || fault === 'ABNORMAL_TERMINATION' || fault === 'NO_FILE' || fault === 'NOT_EXECUTABLE')
-        throw new AgentError('START_FAILED', `${name} could not be spawned: ${messageOf(error)}`, { cause: error })
+      if (
+        fault === 'SPAWN_ERROR' ||
+        fault === 'ABNORMAL_TERMINATION' ||
+        fault === 'NO_FILE' ||
+        fault === 'NOT_EXECUTABLE'
+      )
+        throw new AgentError('START_FAILED', `${name} could not be spawned: ${messageOf(error)}`, {
+          cause: error,
+        })
       if (fault !== 'ALREADY_STARTED') throw error
       changed = false
     }
@@ -227,7 +243,8 @@ function gone(name: string): AgentError {
 
 function startFailed(entry: Entry): AgentError {
   const { name, state, spawnError, lastExit } = entry
-  const exit = lastExit?.signal ?? (lastExit?.exitStatus === undefined ? null : `exit status ${lastExit.exitStatus}`)
+  const exit =
+    lastExit?.signal ?? (lastExit?.exitStatus === undefined ? null : `exit status ${lastExit.exitStatus}`)
   const why = [spawnError, exit].filter(Boolean).join('; ') || 'it ended before startsecs'
   return new AgentError('START_FAILED', `${name} is ${state}: ${why}; agent logs ${name} shows its output`, {
     facts: { process: name, state },

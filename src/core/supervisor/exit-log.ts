@@ -21,7 +21,8 @@ const BLOCK_BYTES = 64 * 1024
 const WAITING_MAX = 64
 
 const SPAWNED = /^\S+ \S+ \w+ spawned: '(.+)' with pid (\d+)$/
-const EXITED = /^\S+ \S+ \w+ (exited|stopped): (.+) \((?:exit status (\d+)|terminated by (SIG\S+?|signal \d+))(?: \(core dumped\))?(?:; (expected|not expected))?\)$/
+const EXITED =
+  /^\S+ \S+ \w+ (exited|stopped): (.+) \((?:exit status (\d+)|terminated by (SIG\S+?|signal \d+))(?: \(core dumped\))?(?:; (expected|not expected))?\)$/
 
 /** Reads the lines of one main log as they come. The path may change when supervisord's configuration does. */
 export class ExitLog {
@@ -164,7 +165,9 @@ export class ExitLog {
       process,
       pid,
       ...(status === undefined ? {} : { exitStatus: Number(status) }),
-      ...(signal === undefined ? {} : { signal: signal.startsWith('SIG') ? signal : signal.replace('signal ', 'SIG') }),
+      ...(signal === undefined
+        ? {}
+        : { signal: signal.startsWith('SIG') ? signal : signal.replace('signal ', 'SIG') }),
       ...(verdict === undefined ? {} : { expected: verdict === 'expected' }),
     })
     this.#waiting.set(process, lines.slice(-WAITING_MAX))

@@ -9,7 +9,7 @@ import type { ProcessState } from '../../protocol/process.ts'
 import type { EventBus } from '../events/bus.ts'
 import type { ExitLog } from './exit-log.ts'
 import type { EventBody } from './listener-payload.ts'
-import { nameOf, parseBatchItem, ProcessInfo } from './process-info.ts'
+import { nameOf, ProcessInfo, parseBatchItem } from './process-info.ts'
 import type { Entry, ProcessTable, Transition } from './process-table.ts'
 import { OWN_GROUP } from './program-index.ts'
 import type { SupervisorRpc } from './rpc.ts'
@@ -172,7 +172,8 @@ export class Observer {
   }
 
   async #snapshot(nonce: string | null, signal?: AbortSignal): Promise<ProcessInfo[]> {
-    const marker = nonce === null ? [] : [{ method: 'supervisor.sendRemoteCommEvent', params: [MARKER_TYPE, nonce] }]
+    const marker =
+      nonce === null ? [] : [{ method: 'supervisor.sendRemoteCommEvent', params: [MARKER_TYPE, nonce] }]
     const calls = [...marker, { method: 'supervisor.getAllProcessInfo', params: [] }]
     const items = await this.#deps.rpc.batch(calls, signal ? { signal } : {})
     return parseBatchItem(z.array(ProcessInfo), items.at(-1))
@@ -196,7 +197,9 @@ export class Observer {
   #markerMissed(marker: Marker): void {
     if (this.#marker !== marker) return
     this.#isStalled = true
-    this.#deps.logger.warn('the event listener is connected but no event comes through: falling back to comparison')
+    this.#deps.logger.warn(
+      'the event listener is connected but no event comes through: falling back to comparison',
+    )
     this.#settle(marker)
   }
 
@@ -238,15 +241,18 @@ export class Observer {
     if (to !== entry.state || isReplaced) {
       const { state: from } = entry
       const isUp = from === 'RUNNING' || from === 'STARTING'
-      if (isReplaced && isUp) table.move(entry, { to: 'EXITED', ...this.#exitOf(entry, entry.pid), pid: entry.pid, observed: true })
+      if (isReplaced && isUp)
+        table.move(entry, { to: 'EXITED', ...this.#exitOf(entry, entry.pid), pid: entry.pid, observed: true })
       if (to !== entry.state) {
         const hasExited = to === 'EXITED' || to === 'BACKOFF' || to === 'FATAL'
         const exit = hasExited && isUp && !isReplaced ? this.#exitOf(entry, entry.pid) : {}
-        const facts = to === 'FATAL' || (to === 'EXITED' && exit.expected === false) ? this.#crashFacts(entry, info.spawnerr) : {}
+        const facts =
+          to === 'FATAL' || (to === 'EXITED' && exit.expected === false)
+            ? this.#crashFacts(entry, info.spawnerr)
+            : {}
         table.move(entry, { to, pid: pid ?? entry.pid, ...exit, ...facts, observed: true })
       }
-    }
-    else if (to !== 'STOPPED' && pid === null && info.start !== entry.startSeconds)
+    } else if (to !== 'STOPPED' && pid === null && wasRespawned(entry, info))
       // it was spawned and ended again between two looks
       table.move(entry, { from: 'STARTING', to, pid: null, ...this.#exitOf(entry, null), observed: true })
     table.refresh(entry, info)
@@ -299,4 +305,9 @@ export class Observer {
     const logTail = this.#deps.logTail(entry)
     return { ...(logTail ? { logTail } : {}), ...(spawnError ? { spawnError } : {}) }
   }
+}
+
+/** supervisord tells spawns in whole seconds: only one that is surely later than the one we know counts. */
+function wasRespawned(entry: Entry, info: ProcessInfo): boolean {
+  return info.start !== entry.startSeconds && info.start * 1000 >= entry.spawnedAtMs + 1000
 }

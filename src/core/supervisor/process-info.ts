@@ -36,10 +36,14 @@ export function parseBatchItem<T>(schema: z.ZodType<T>, item: unknown): T {
 export function parsed<T>(schema: z.ZodType<T>, value: unknown): T {
   const result = schema.safeParse(value)
   if (result.success) return result.data
-  throw new AgentError('SUPERVISOR_UNREACHABLE', 'what answers on the socket does not answer as supervisord does', {
-    facts: { reason: 'garbage' },
-    cause: result.error,
-  })
+  throw new AgentError(
+    'SUPERVISOR_UNREACHABLE',
+    'what answers on the socket does not answer as supervisord does',
+    {
+      facts: { reason: 'garbage' },
+      cause: result.error,
+    },
+  )
 }
 
 /** `group:process`, bare when equal, as supervisorctl prints it. */

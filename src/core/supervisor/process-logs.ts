@@ -34,7 +34,10 @@ export class ProcessLogs {
   async tail(process: string, channel: Channel, range: LogRange, principal: Principal): Promise<LogTail> {
     const [entry, ...more] = this.#processes.select([process], principal)
     if (!entry || more.length > 0)
-      throw new AgentError('INVALID_PARAMS', `process: ${process} names ${more.length + 1} processes, one is needed`)
+      throw new AgentError(
+        'INVALID_PARAMS',
+        `process: ${process} names ${more.length + 1} processes, one is needed`,
+      )
     return await this.#logs.tail(locate(entry, channel), {
       ...(range.lines === undefined ? {} : { lines: range.lines }),
       ...(range.bytes === undefined ? {} : { bytes: range.bytes }),
@@ -71,22 +74,29 @@ export class ProcessLogs {
   /** Empties the logs of the selected processes, both channels. */
   clear(select: readonly string[], principal: Principal): ProcessResult[] {
     return this.#processes.select(select, principal).map((entry): ProcessResult => {
-        const paths = new Set([entry.stdoutLogfile, entry.stderrLogfile].filter((path) => path !== null))
-        try {
-          if (paths.size === 0) locate(entry, 'stdout')
-          for (const path of paths) this.#logs.clear(path)
-          return { process: entry.name, ok: true, changed: true }
-        } catch (error) {
-          if (!(error instanceof AgentError)) throw error
-          if (error.facts['reason'] === 'not-there-yet') return { process: entry.name, ok: true, changed: false }
-          return { process: entry.name, ok: false, changed: false, error: { name: error.code, message: error.message } }
+      const paths = new Set([entry.stdoutLogfile, entry.stderrLogfile].filter((path) => path !== null))
+      try {
+        if (paths.size === 0) locate(entry, 'stdout')
+        for (const path of paths) this.#logs.clear(path)
+        return { process: entry.name, ok: true, changed: true }
+      } catch (error) {
+        if (!(error instanceof AgentError)) throw error
+        if (error.facts['reason'] === 'not-there-yet')
+          return { process: entry.name, ok: true, changed: false }
+        return {
+          process: entry.name,
+          ok: false,
+          changed: false,
+          error: { name: error.code, message: error.message },
         }
+      }
     })
   }
 
   /** The end of what a process wrote last, for the event of its crash: stderr when it has a log of its own. */
   crashTail(entry: Entry): string | null {
-    const end = (path: string | null) => (path === null ? null : this.#logs.lastLines(path, TAIL_BYTES, TAIL_LINES))
+    const end = (path: string | null) =>
+      path === null ? null : this.#logs.lastLines(path, TAIL_BYTES, TAIL_LINES)
     return end(entry.stderrLogfile) || end(entry.stdoutLogfile)
   }
 }

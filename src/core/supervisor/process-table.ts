@@ -61,7 +61,8 @@ export class ProcessTable {
   /** Takes what the configuration files say of the processes, for those known and those to come. */
   setPrograms(programs: ProgramIndex): void {
     this.#programs = programs
-    for (const entry of this.#entries.values()) Object.assign(entry, programs.lookup(entry.group, entry.process))
+    for (const entry of this.#entries.values())
+      Object.assign(entry, programs.lookup(entry.group, entry.process))
   }
 
   get size(): number {
@@ -143,7 +144,10 @@ export class ProcessTable {
     // supervisord keeps 0 for what never exited and for BACKOFF and FATAL, and -1 for a signal
     if (info.statename === 'EXITED' || info.statename === 'STOPPED')
       entry.exitStatus = info.stop > 0 && info.exitstatus >= 0 ? info.exitstatus : null
-    if (info.start > 0 && (entry.startedAtMs === null || Math.abs(entry.startedAtMs - info.start * 1000) > 2000))
+    if (
+      info.start > 0 &&
+      (entry.startedAtMs === null || Math.abs(entry.startedAtMs - info.start * 1000) > 2000)
+    )
       entry.startedAtMs = info.start * 1000
     if (UP.has(info.statename)) entry.pid = info.pid || null
   }
@@ -217,7 +221,11 @@ export class ProcessTable {
       entry.spawnError = null
     }
     // found by comparison, the STARTING before it was not seen; with startsecs=0 there is hardly one
-    const wasSeen = from === 'STARTING' || from === 'RUNNING' || from === 'STOPPING' || (to === 'FATAL' && from === 'BACKOFF')
+    const wasSeen =
+      from === 'STARTING' ||
+      from === 'RUNNING' ||
+      from === 'STOPPING' ||
+      (to === 'FATAL' && from === 'BACKOFF')
     if (to !== 'STARTING' && !wasSeen) entry.spawnedAtMs = nowMs
     const hasExited = to === 'EXITED' || to === 'BACKOFF' || (to === 'STOPPED' && from === 'STOPPING')
     if (!hasExited) return

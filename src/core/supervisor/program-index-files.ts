@@ -12,7 +12,11 @@ export function indexPrograms({ sections, expansions }: Discovery): ProgramIndex
   for (const section of sections) {
     const { type, name, file } = section
     if (type !== 'program' && type !== 'fcgi-program' && type !== 'eventlistener') continue
-    const membership: Membership = { program: baseProgram(name), kind: type, managed: OURS.test(basename(file)) }
+    const membership: Membership = {
+      program: baseProgram(name),
+      kind: type,
+      managed: OURS.test(basename(file)),
+    }
     for (const { group, process } of processNames(section, sections, expansions).processes)
       known.set(`${group}:${process}`, membership)
   }

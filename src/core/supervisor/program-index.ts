@@ -25,7 +25,11 @@ export class ProgramIndex {
 
   lookup(group: string, process: string): Membership {
     return (
-      this.#known.get(`${group}:${process}`) ?? { program: baseProgram(group), kind: 'program', managed: false }
+      this.#known.get(`${group}:${process}`) ?? {
+        program: baseProgram(group),
+        kind: 'program',
+        managed: false,
+      }
     )
   }
 }

@@ -76,31 +76,38 @@ export class SupervisorRpc {
     const stop = signal ? AbortSignal.any([signal, deadline]) : deadline
     return new Promise((resolve, reject) => {
       const end = () => {
-        reject(signal?.aborted ? signal.reason : unreachable('hung', `supervisord gave no answer within ${deadlineMs} ms`))
+        reject(
+          signal?.aborted
+            ? signal.reason
+            : unreachable('hung', `supervisord gave no answer within ${deadlineMs} ms`),
+        )
         post.destroy()
       }
       const fail = (error: NodeJS.ErrnoException) => {
         stop.removeEventListener('abort', end)
         reject(connectError(error, this.#address.url, post.reusedSocket))
       }
-      const post = request({ ...this.#target(), method: 'POST', path: '/RPC2', agent: this.#agent }, (answer) => {
-        const chunks: Buffer[] = []
-        let size = 0
-        answer.on('data', (chunk: Buffer) => {
-          size += chunk.length
-          if (size > ANSWER_MAX_BYTES) {
-            reject(unreachable('garbage', `an answer of more than ${ANSWER_MAX_BYTES} bytes was cut off`))
-            post.destroy()
-          } else chunks.push(chunk)
-        })
-        answer.on('error', fail)
-        answer.on('end', () => {
-          stop.removeEventListener('abort', end)
-          const status = answer.statusCode ?? 0
-          if (status === 200) resolve(Buffer.concat(chunks))
-          else reject(httpError(status))
-        })
-      })
+      const post = request(
+        { ...this.#target(), method: 'POST', path: '/RPC2', agent: this.#agent },
+        (answer) => {
+          const chunks: Buffer[] = []
+          let size = 0
+          answer.on('data', (chunk: Buffer) => {
+            size += chunk.length
+            if (size > ANSWER_MAX_BYTES) {
+              reject(unreachable('garbage', `an answer of more than ${ANSWER_MAX_BYTES} bytes was cut off`))
+              post.destroy()
+            } else chunks.push(chunk)
+          })
+          answer.on('error', fail)
+          answer.on('end', () => {
+            stop.removeEventListener('abort', end)
+            const status = answer.statusCode ?? 0
+            if (status === 200) resolve(Buffer.concat(chunks))
+            else reject(httpError(status))
+          })
+        },
+      )
       stop.addEventListener('abort', end, { once: true })
       post.on('error', fail)
       post.end(body)
@@ -110,7 +117,8 @@ export class SupervisorRpc {
   #target(): { socketPath?: string; host?: string; port?: string; headers: Record<string, string> } {
     const { url, username, password } = this.#address
     const headers: Record<string, string> = { 'Content-Type': 'text/xml' }
-    if (username) headers['Authorization'] = `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`
+    if (username)
+      headers['Authorization'] = `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`
     if (url.startsWith('unix://')) return { socketPath: url.slice('unix://'.length), headers }
     const { hostname, port } = new URL(url)
     return { host: hostname, port: port || '80', headers }
@@ -119,7 +127,10 @@ export class SupervisorRpc {
 
 function isReading(params: readonly RpcParam[]): boolean {
   const [calls] = params
-  return Array.isArray(calls) && calls.every(({ methodName }: { methodName: string }) => REPEATABLE.test(methodName))
+  return (
+    Array.isArray(calls) &&
+    calls.every(({ methodName }: { methodName: string }) => REPEATABLE.test(methodName))
+  )
 }
 
 function unreachable(reason: string, message: string, cause?: unknown): AgentError {
@@ -127,9 +138,18 @@ function unreachable(reason: string, message: string, cause?: unknown): AgentErr
 }
 
 const CONNECT_ERRORS: Record<string, { reason: string; text: string }> = {
-  ENOENT: { reason: 'missing', text: 'there is no such socket: supervisord does not run, or listens elsewhere' },
-  ECONNREFUSED: { reason: 'refused', text: 'nobody listens there: supervisord ended without removing its socket' },
-  EACCES: { reason: 'no-permission', text: 'the agent may not open it: check the mode and owner in [unix_http_server]' },
+  ENOENT: {
+    reason: 'missing',
+    text: 'there is no such socket: supervisord does not run, or listens elsewhere',
+  },
+  ECONNREFUSED: {
+    reason: 'refused',
+    text: 'nobody listens there: supervisord ended without removing its socket',
+  },
+  EACCES: {
+    reason: 'no-permission',
+    text: 'the agent may not open it: check the mode and owner in [unix_http_server]',
+  },
   ENOTDIR: { reason: 'missing', text: 'a part of the path is not a directory' },
   ECONNRESET: { reason: 'broken-off', text: 'supervisord ended in the middle of the call' },
   EPIPE: { reason: 'broken-off', text: 'supervisord ended in the middle of the call' },
@@ -137,7 +157,8 @@ const CONNECT_ERRORS: Record<string, { reason: string; text: string }> = {
 
 function connectError(error: NodeJS.ErrnoException, url: string, isReused: boolean): AgentError {
   const known = CONNECT_ERRORS[error.code ?? '']
-  if (isReused && known?.reason === 'broken-off') return unreachable('stale-connection', `${url}: ${known.text}`, error)
+  if (isReused && known?.reason === 'broken-off')
+    return unreachable('stale-connection', `${url}: ${known.text}`, error)
   if (error.code?.startsWith('HPE_')) return notXmlRpc(error)
   return known
     ? unreachable(known.reason, `${url}: ${known.text}`, error)
@@ -146,11 +167,18 @@ function connectError(error: NodeJS.ErrnoException, url: string, isReused: boole
 
 function httpError(status: number): AgentError {
   if (status === 401)
-    return unreachable('login', 'supervisord wants a user name and password: set supervisor.username and supervisor.password')
+    return unreachable(
+      'login',
+      'supervisord wants a user name and password: set supervisor.username and supervisor.password',
+    )
   if (status === 500)
     // a Python exception inside supervisord: the call was understood and failed
-    return new AgentError('SUPERVISOR_FAULT', 'supervisord failed on that call (HTTP 500); its main log has the reason', {
-      facts: { fault: 'FAILED' },
-    })
+    return new AgentError(
+      'SUPERVISOR_FAULT',
+      'supervisord failed on that call (HTTP 500); its main log has the reason',
+      {
+        facts: { fault: 'FAILED' },
+      },
+    )
   return unreachable('garbage', `HTTP ${status} on the XML-RPC path: this is not supervisord`)
 }

@@ -10,7 +10,11 @@ import { OWN_GROUP } from './program-index.ts'
  * else a program.
  * @throws {AgentError} PROCESS_NOT_FOUND when an entry matches nothing; FORBIDDEN when a name is out of bounds
  */
-export function selectProcesses(table: ProcessTable, selectors: readonly string[], principal: Principal): Entry[] {
+export function selectProcesses(
+  table: ProcessTable,
+  selectors: readonly string[],
+  principal: Principal,
+): Entry[] {
   const isAllowed = mayUseProgram(principal)
   const chosen = new Set<Entry>()
   for (const selector of selectors) {
@@ -22,9 +26,13 @@ export function selectProcesses(table: ProcessTable, selectors: readonly string[
         facts: { rule: 'token.programs' },
       })
     if (allowed.length === 0 && selector !== 'all')
-      throw new AgentError('PROCESS_NOT_FOUND', `nothing matches ${selector}; agent status lists the processes`, {
-        facts: { select: selector },
-      })
+      throw new AgentError(
+        'PROCESS_NOT_FOUND',
+        `nothing matches ${selector}; agent status lists the processes`,
+        {
+          facts: { select: selector },
+        },
+      )
     for (const entry of allowed) chosen.add(entry)
   }
   return table.all().filter((entry) => chosen.has(entry))

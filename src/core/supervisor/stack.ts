@@ -8,7 +8,7 @@ import { openLogFile } from '../logs/open.ts'
 import type { LogService } from '../logs/service.ts'
 import { SupervisorConnection } from './connection.ts'
 import { ProcessControl } from './control.ts'
-import { type Discovery, type DiscoverOptions, discover } from './discovery.ts'
+import { type DiscoverOptions, type Discovery, discover } from './discovery.ts'
 import { ExitLog } from './exit-log.ts'
 import { requireSound } from './listener-judge.ts'
 import { ListenerServer } from './listener-server.ts'
@@ -96,8 +96,18 @@ export class SupervisorStack {
       },
       onGone: () => void this.connection.check(),
     })
-    const watch = new StateWatch({ table: this.table, observer: this.observer, poke: () => this.#nudge.poke(), logger })
-    const control = new ProcessControl({ rpc: this.rpc, table: this.table, watch, connection: this.connection })
+    const watch = new StateWatch({
+      table: this.table,
+      observer: this.observer,
+      poke: () => this.#nudge.poke(),
+      logger,
+    })
+    const control = new ProcessControl({
+      rpc: this.rpc,
+      table: this.table,
+      watch,
+      connection: this.connection,
+    })
     this.processes = new ProcessService({ table: this.table, control, connection: this.connection, bus })
     this.logs = new ProcessLogs({ logs, table: this.table, processes: this.processes })
     this.service = new SupervisorService({

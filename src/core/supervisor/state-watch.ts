@@ -1,5 +1,5 @@
-import type { Logger } from '../../logger.ts'
 import { sleep } from '../../lib/sleep.ts'
+import type { Logger } from '../../logger.ts'
 import type { Observer } from './observer.ts'
 import type { Entry, ProcessTable } from './process-table.ts'
 
@@ -26,18 +26,27 @@ export class StateWatch {
 
   /**
    * Resolves with the first verdict that `judge` gives of the entry, now or after any change of it. An entry that
-   * leaves the table is judged as undefined.
+   * leaves the table is judged as undefined. Rejects with what the judge throws, or the signal's reason.
    */
-  async wait<T>(name: string, judge: (entry: Entry | undefined) => T | undefined, signal: AbortSignal): Promise<T> {
+  async wait<T>(
+    name: string,
+    judge: (entry: Entry | undefined) => T | undefined,
+    signal: AbortSignal,
+  ): Promise<T> {
     signal.throwIfAborted()
     const now = judge(this.#table.get(name))
     if (now !== undefined) return now
     return await new Promise<T>((resolve, reject) => {
+      // runs inside whoever changed the table: what the judge throws is for the one that waits
       const look = () => {
-        const verdict = judge(this.#table.get(name))
-        if (verdict === undefined) return
+        try {
+          const verdict = judge(this.#table.get(name))
+          if (verdict === undefined) return
+          resolve(verdict)
+        } catch (error) {
+          reject(error as Error)
+        }
         leave()
-        resolve(verdict)
       }
       const abort = () => {
         leave()

@@ -1,12 +1,12 @@
 import * as z from 'zod'
-import type { SupervisorState } from '../../protocol/events.ts'
 import { AgentError } from '../../protocol/errors.ts'
+import type { SupervisorState } from '../../protocol/events.ts'
 import { type Principal, seesAllPrograms } from '../access/principal.ts'
 import type { LogService } from '../logs/service.ts'
 import type { SupervisorConnection } from './connection.ts'
 import type { Discovery } from './discovery.ts'
 import type { ExitLog } from './exit-log.ts'
-import { LISTENER_GROUP, findListener } from './listener-section.ts'
+import { findListener, LISTENER_GROUP } from './listener-section.ts'
 import type { ListenerServer } from './listener-server.ts'
 import type { Observer } from './observer.ts'
 import { parsed } from './process-info.ts'
@@ -126,11 +126,19 @@ export class SupervisorService {
    * others are not judged by policy.
    * @throws {AgentError} POLICY_DENIED, PROCESS_NOT_FOUND, STOP_FAILED, SUPERVISOR_FAULT
    */
-  async update(wanted: readonly string[] | undefined, principal: Principal, signal: AbortSignal): Promise<GroupChanges> {
+  async update(
+    wanted: readonly string[] | undefined,
+    principal: Principal,
+    signal: AbortSignal,
+  ): Promise<GroupChanges> {
     if (!principal.isAbovePolicy)
-      throw new AgentError('POLICY_DENIED', 'files that others wrote are applied on the host itself: agent supervisor update', {
-        facts: { rule: 'policy.foreignFiles' },
-      })
+      throw new AgentError(
+        'POLICY_DENIED',
+        'files that others wrote are applied on the host itself: agent supervisor update',
+        {
+          facts: { rule: 'policy.foreignFiles' },
+        },
+      )
     const found = await this.reread(principal, signal)
     const isWanted = (group: string) => wanted === undefined || wanted.includes(group)
     const todo = {

@@ -1,0 +1,41 @@
+import { existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { DEFAULT_CONFIG, loadConfig } from '../../config.ts'
+import { writeFileAtomic } from '../../lib/atomic-file.ts'
+import { packagedFile } from '../../packaged.ts'
+import type { Globals } from '../globals.ts'
+import { installText, withInstall } from './listener.ts'
+
+/**
+ * Makes a host ready: the config file when there is none, the folders, the event listener in supervisord. `--remove`
+ * takes the listener out again and leaves config, tokens and state.
+ */
+export async function initCommand(options: { remove?: boolean }, globals: Globals): Promise<number> {
+  const say = (text: string) => {
+    if (!globals.quiet) process.stdout.write(`${text}\n`)
+  }
+  const path = globals.config ?? DEFAULT_CONFIG
+  if (options.remove) {
+    const { changed, problem } = await withInstall(loadConfig(globals.config), (install) => install.remove())
+    say(
+      changed
+        ? 'the event listener is removed from supervisord'
+        : 'no event listener of ours was in supervisord',
+    )
+    if (problem) say(`but: ${problem}`)
+    say(`kept: ${path}, tokens and state`)
+    return 0
+  }
+  if (!existsSync(path)) {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o755 })
+    await writeFileAtomic(path, readFileSync(packagedFile('config.example.yaml'), 'utf8'), 0o600)
+    say(`wrote ${path} (defaults; every key is explained there)`)
+  } else say(`kept ${path}`)
+  const config = loadConfig(path)
+  mkdirSync(config.stateDir, { recursive: true, mode: 0o700 })
+  mkdirSync(config.listen.runDir, { recursive: true, mode: 0o755 })
+  const outcome = await withInstall(config, (install) => install.install())
+  say(installText(outcome))
+  say('next: systemctl enable --now supervisor-agent, then: agent token create panel --role operator')
+  return outcome.groupState === 'RUNNING' ? 0 : 1
+}

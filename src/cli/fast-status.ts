@@ -1,0 +1,113 @@
+// `agent status` without commander, zod or yaml: most of the time of a short command is loading code.
+import { accessSync, constants, readFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { renderStatus, type StatusList, statusExit } from './status-table.ts'
+
+const CONFIG = '/etc/supervisor-agent/config.yaml'
+const RUN_DIR = '/run/supervisor-agent'
+const DEADLINE_MS = 10_000
+
+/** The local socket to use: the administrator's where it may be opened. */
+export function localSocket(runDir: string): string {
+  const admin = `${runDir}/admin.sock`
+  try {
+    accessSync(admin, constants.R_OK | constants.W_OK)
+    return admin
+  } catch {
+    return `${runDir}/agent.sock`
+  }
+}
+
+interface Wish {
+  select: string[]
+  isJson: boolean
+  socket: string | null
+}
+
+/** Takes the call when it is a plain `status`. @returns false to leave it to the full command line */
+export function fastStatus(argv: readonly string[]): boolean {
+  const wish = plainStatus(argv)
+  if (!wish || (wish.socket === null && movesRunDir())) return false
+  const socket = connect(wish.socket ?? localSocket(RUN_DIR))
+  const params = wish.select.length > 0 ? { select: wish.select } : {}
+  let text = ''
+  socket.setTimeout(DEADLINE_MS, () =>
+    socket.destroy(new Error(`the agent gave no answer within ${DEADLINE_MS} ms`)),
+  )
+  socket.setEncoding('utf8')
+  socket.on('connect', () => {
+    socket.write(`${JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'process.list', params })}\n`)
+  })
+  socket.on('data', (chunk: string) => {
+    text += chunk
+    for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n')) {
+      const line = text.slice(0, end)
+      text = text.slice(end + 1)
+      const answer = JSON.parse(line) as Answer
+      if (answer.id === 1) finish(answer, wish.isJson, () => socket.destroy())
+    }
+  })
+  socket.on('error', (error: NodeJS.ErrnoException) => {
+    const path = wish.socket ?? localSocket(RUN_DIR)
+    process.stderr.write(`agent: ${unreachableText(path, error)}\n`)
+    process.exitCode = 4
+  })
+  return true
+}
+
+interface Answer {
+  id?: unknown
+  result?: StatusList
+  error?: { message: string; data?: { name?: string } }
+}
+
+function finish({ result, error }: Answer, isJson: boolean, close: () => void): void {
+  close()
+  if (!result) {
+    process.stderr.write(`agent: ${error?.message ?? 'no answer'}\n`)
+    process.exitCode = 4
+    return
+  }
+  process.exitCode = statusExit(result)
+  process.stdout.write(isJson ? `${JSON.stringify(result)}\n` : renderStatus(result))
+  if (!isJson && result.supervisor.state !== 'running')
+    process.stderr.write(
+      `agent: supervisord is ${result.supervisor.state}: ${result.supervisor.reason ?? ''}\n`,
+    )
+}
+
+/** Why the local socket cannot be used, and what to do. */
+export function unreachableText(path: string, { code, message }: NodeJS.ErrnoException): string {
+  if (code === 'ENOENT' || code === 'ECONNREFUSED')
+    return `no agent answers on ${path}: systemctl status supervisor-agent, or agent daemon in the foreground`
+  if (code === 'EACCES')
+    return `no permission to open ${path}: become root, or join the group supervisor-agent`
+  return `${path}: ${message}`
+}
+
+function plainStatus(argv: readonly string[]): Wish | null {
+  const [command, ...rest] = argv
+  const wish: Wish = { select: [], isJson: false, socket: null }
+  let words = rest
+  if (command === '--socket' && rest[1] === 'status') {
+    wish.socket = rest[0] ?? null
+    words = rest.slice(2)
+  } else if (command !== 'status') return null
+  for (let i = 0; i < words.length; i++) {
+    const word = words[i] ?? ''
+    if (word === '--json') wish.isJson = true
+    else if (word === '--socket' && words[i + 1]) wish.socket = words[++i] ?? null
+    else if (word.startsWith('-')) return null
+    else wish.select.push(word)
+  }
+  return wish
+}
+
+/** True when the config puts the sockets elsewhere; reading it whole is the full command line's work. */
+function movesRunDir(): boolean {
+  try {
+    return /^\s*runDir:\s*(?!['"]?\/run\/supervisor-agent['"]?\s*(?:#|$))/m.test(readFileSync(CONFIG, 'utf8'))
+  } catch {
+    return false // not there, or not ours to read: the usual place
+  }
+}

@@ -1,0 +1,70 @@
+import { readFileSync } from 'node:fs'
+import { type AgentClient, connect } from '../client/index.ts'
+import { ConfigError, loadConfig } from '../config.ts'
+import { AgentError } from '../protocol/errors.ts'
+import { localSocket, unreachableText } from './fast-status.ts'
+
+/** Options that every command takes. */
+export interface Globals {
+  config?: string
+  socket?: string
+  url?: string
+  tokenFile?: string
+  ca?: string
+  json?: boolean
+  color?: boolean
+  quiet?: boolean
+  timeoutMs?: number
+}
+
+/** A wrong command line: exit status 2. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError'
+}
+
+/**
+ * Connects to the agent that the options name: `--url` with a token, `--socket`, or this host's own.
+ * @throws {AgentError} SUPERVISOR_UNREACHABLE when no agent answers
+ */
+export async function openClient(globals: Globals, options: { reconnect: boolean }): Promise<AgentClient> {
+  const reconnect = options.reconnect ? {} : { reconnect: false as const }
+  if (globals.url !== undefined) {
+    if (globals.tokenFile === undefined) throw new UsageError('--url needs --token-file')
+    const token = readToken(globals.tokenFile)
+    const ca = globals.ca === undefined ? {} : { ca: readFileSync(globals.ca, 'utf8') }
+    return await connect({ url: globals.url, token, ...ca, ...reconnect })
+  }
+  const path = globals.socket ?? localSocket(runDirOf(globals))
+  try {
+    return await connect({ url: `unix://${path}`, ...reconnect })
+  } catch (error) {
+    const cause = causeWithCode(error)
+    if (!cause) throw error
+    throw new AgentError('SUPERVISOR_UNREACHABLE', unreachableText(path, cause), { cause: error })
+  }
+}
+
+function readToken(path: string): string {
+  try {
+    return readFileSync(path, 'utf8').trim()
+  } catch (error) {
+    throw new UsageError(`--token-file: ${(error as Error).message}`)
+  }
+}
+
+function runDirOf({ config }: Globals): string {
+  try {
+    return loadConfig(config).listen.runDir
+  } catch (error) {
+    // a config that is root's alone says nothing to others: the usual place
+    if (config === undefined && error instanceof ConfigError) return '/run/supervisor-agent'
+    throw error
+  }
+}
+
+function causeWithCode(error: unknown): NodeJS.ErrnoException | null {
+  for (let at: unknown = error; at instanceof Error; at = at.cause)
+    if ('code' in at && typeof at.code === 'string' && /^E[A-Z]+$/.test(at.code))
+      return at as NodeJS.ErrnoException
+  return null
+}

@@ -1,0 +1,118 @@
+// How results look on a terminal. A method that is not here prints its result as JSON.
+import { styleText } from 'node:util'
+import type { MethodName, ResultOf } from '../methods/index.ts'
+import { renderStatus } from './status-table.ts'
+import { harmless, table } from './text.ts'
+
+type Printer<M extends MethodName> = (result: ResultOf<M>) => string
+
+const results = ({ results: rows }: ResultOf<'process.start'>): string =>
+  rows
+    .map(({ process, ok, changed, error }) => {
+      if (ok) return `${harmless(process)}: ${changed ? 'done' : 'nothing to do'}\n`
+      return `${harmless(process)}: ${paint('red', error?.name ?? 'failed')} ${harmless(error?.message ?? '')}\n`
+    })
+    .join('')
+
+const groups = ({ added, changed, removed }: ResultOf<'supervisor.reread'>): string => {
+  const lines = [
+    ...added.map((name) => `${name}: added`),
+    ...changed.map((name) => `${name}: changed`),
+    ...removed.map((name) => `${name}: removed`),
+  ]
+  return lines.length === 0 ? 'no changes\n' : `${lines.map(harmless).join('\n')}\n`
+}
+
+const facts = (rows: readonly (readonly [string, unknown])[]): string =>
+  rows.map(([key, value]) => `${key.padEnd(16)} ${harmless(String(value ?? '-'))}\n`).join('')
+
+const PRINTERS: { [M in MethodName]?: Printer<M> } = {
+  'process.list': (result) => renderStatus(result),
+  'process.start': results,
+  'process.stop': results,
+  'process.restart': results,
+  'process.signal': results,
+  'log.clear': results,
+  'supervisor.reread': groups,
+  'supervisor.update': groups,
+  'supervisor.log': ({ text }) => text,
+  'supervisor.restart': () => 'supervisord restarts\n',
+  'supervisor.shutdown': () => 'supervisord ends\n',
+  'supervisor.info': ({ listener, problems, ...info }) =>
+    facts([
+      ['version', info.version],
+      ['state', info.state],
+      ['pid', info.pid],
+      ['identification', info.identification],
+      ['config file', info.configFile],
+      ['includes', info.includes.join(' ') || '-'],
+      ['program files', info.programDir === null ? '-' : `${info.programDir}/*.${info.programExt}`],
+      [
+        'listener',
+        listener.installed
+          ? `${listener.connected ? 'connected' : 'not connected'}, buffer ${listener.bufferSize}, ${listener.lost} events lost`
+          : 'not installed: agent init',
+      ],
+      ...problems.map((problem) => ['problem', problem] as const),
+    ]),
+  'agent.info': ({ supervisor, listen, cron, panel, ...info }) =>
+    facts([
+      ['name', info.name],
+      ['version', `${info.version} (protocol ${info.protocol}, Node.js ${info.node})`],
+      ['started', info.startedAt],
+      ['events', `epoch ${info.epoch}`],
+      ['websocket', listen ? `${listen.tls ? 'wss' : 'ws'}://${hostOf(listen)}/ws` : 'off'],
+      ['panel', panel.state],
+      [
+        'supervisord',
+        supervisor.reachable
+          ? `${supervisor.version}, pid ${supervisor.pid}, running since ${supervisor.since}`
+          : `${supervisor.state}: ${supervisor.reason ?? ''}`,
+      ],
+      [
+        'events from',
+        supervisor.eventSource === 'listener'
+          ? 'the event listener'
+          : 'comparison, because no event listener is connected: agent init installs one',
+      ],
+      [
+        'exit statuses',
+        supervisor.exitStatuses ? "from supervisord's log" : "unknown: supervisord's log cannot be read",
+      ],
+      ['cron', cron.alive ? `running (${cron.flavour})` : 'not running'],
+      ['policy', info.policyDigest],
+    ]),
+  'token.list': ({ tokens }) =>
+    table(
+      ['ID', 'NAME', 'ROLE', 'SCOPES', 'PROGRAMS', 'CREATED', 'LAST USED', 'STATE'],
+      tokens.map((token) => [
+        token.id,
+        token.name,
+        token.role ?? '-',
+        token.scopes.join(','),
+        token.programs.join(','),
+        token.createdAt.slice(0, 10),
+        token.lastUsedAt?.slice(0, 16) ?? 'never',
+        token.revokedAt ? 'revoked' : token.expiresAt ? `until ${token.expiresAt}` : 'in force',
+      ]),
+    ),
+  'token.revoke': ({ record }) => `${record.name} is revoked; its sessions are closed\n`,
+}
+
+/** A result as text for people. */
+export function print(method: MethodName, result: Record<string, unknown>): string {
+  const printer = PRINTERS[method] as ((result: Record<string, unknown>) => string) | undefined
+  return printer ? printer(result) : `${JSON.stringify(result, null, 2)}\n`
+}
+
+function hostOf({ host, port }: { host: string; port: number }): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+}
+
+export function paint(colour: 'red' | 'green' | 'yellow' | 'cyan' | 'dim', text: string): string {
+  return usesColour() ? styleText(colour, text) : text
+}
+
+function usesColour(): boolean {
+  return process.stdout.isTTY === true && process.stdout.hasColors?.() === true
+}

@@ -1,0 +1,178 @@
+import { Command, CommanderError } from 'commander'
+import { ConfigError } from '../config.ts'
+import type { MethodName } from '../methods/index.ts'
+import { AgentError, ERRORS } from '../protocol/errors.ts'
+import { agentVersion } from '../version.ts'
+import { addMethodCommands, commandAt, wholeNumber } from './args.ts'
+import { completionScript } from './commands/completion.ts'
+import { type Globals, openClient, UsageError } from './globals.ts'
+import { print } from './print.ts'
+import { showProgress } from './progress.ts'
+import { statusExit } from './status-table.ts'
+import { harmless } from './text.ts'
+
+const EXITS = `
+Exit status: 0 ok, 1 failed, 2 wrong usage or config, 4 no agent or no right, 11 denied by policy, 13 outcome unknown;
+status: 0 all RUNNING, 3 some not, 4 unknown or supervisord cannot be asked.`
+
+/** Runs the command line. @returns the exit status */
+export async function run(argv: readonly string[]): Promise<number> {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(0) // the reader, head for example, has enough
+    throw error
+  })
+  let status = 0
+  const program = buildProgram((code) => {
+    status = code
+  })
+  try {
+    await program.parseAsync(argv, { from: 'user' })
+    return status
+  } catch (error) {
+    return report(error)
+  }
+}
+
+/** The command line as commander knows it; `done` gets the exit status of what ran. */
+export function buildProgram(done: (status: number) => void): Command {
+  const program = new Command('agent')
+    .description('Drives supervisord on this host, or on another with --url.')
+    .option('--config <file>', 'the config file')
+    .option('--socket <path>', 'the socket of the agent')
+    .option('--url <url>', 'a remote agent: wss://host:port/ws')
+    .option('--token-file <file>', 'file that holds the token for --url')
+    .option('--ca <file>', 'certificate that --url must show')
+    .option('--json', 'print the result as JSON')
+    .option('--no-color', 'no colour (NO_COLOR does the same)')
+    .option('-q, --quiet', 'print no remarks')
+    .exitOverride()
+    .showHelpAfterError('(agent --help, or agent COMMAND --help)')
+    .addHelpText('after', EXITS)
+  program.configureHelp({ showGlobalOptions: false })
+  const globals = (): Globals => program.opts<Globals>()
+  program.hook('preAction', () => {
+    if (globals().color === false) process.env['NO_COLOR'] = '1'
+  })
+
+  addMethodCommands(program, async (method, params) => done(await callMethod(method, params, globals())))
+
+  program
+    .command('logs <select...>')
+    .description('Print the end of logs, or follow them.')
+    .option('-f, --follow', 'go on as they grow, across rotation and restarts')
+    .option('-n, --lines <n>', 'lines to begin with (100; 10 with -f)', wholeNumber)
+    .option('--err', 'stderr')
+    .option('--both', 'stdout and stderr')
+    .option('--raw', 'control characters as they are, also on a terminal')
+    .action(async (select: string[], options: object) =>
+      done(await (await import('./commands/logs.ts')).logsCommand(select, options, globals())),
+    )
+  program
+    .command('events')
+    .description('Print events as they happen.')
+    .option('--since <epoch:seq>', 'begin after that event')
+    .option('--types <globs>', 'only these types, such as process.*', list)
+    .option('--programs <globs>', 'only these programs', list)
+    .action(async (options: object) =>
+      done(await (await import('./commands/events.ts')).eventsCommand(options, globals())),
+    )
+  commandAt(program, 'token create')
+    .description('Make a token; it is printed alone on stdout, this once.')
+    .argument('<name>')
+    .option('--role <role>', 'viewer, operator, deployer or admin')
+    .option('--scopes <scopes>', 'instead of a role: read,logs,control,program,cron,admin', list)
+    .option('--programs <globs>', 'programs that it may see and use (default all)', list)
+    .option('--users <users>', 'system users that its programs may run as', list)
+    .option('--expires-at <time>', 'ISO 8601 in UTC')
+    .action(async (name: string, options: object) =>
+      done(await (await import('./commands/token-create.ts')).createToken(name, options, globals())),
+    )
+  program
+    .command('init')
+    .description('Make this host ready: config, folders, event listener in supervisord.')
+    .option('--remove', 'take the event listener out of supervisord again')
+    .action(async (options: object) =>
+      done(await (await import('./commands/init.ts')).initCommand(options, globals())),
+    )
+  for (const verb of ['install', 'remove', 'status'] as const)
+    commandAt(program, `listener ${verb}`)
+      .description(LISTENER[verb])
+      .action(async () =>
+        done(await (await import('./commands/listener.ts')).listenerCommand(verb, globals())),
+      )
+  commandAt(program, 'config check')
+    .description('Read the config file and say what is wrong with it.')
+    .action(async () => done((await import('./commands/config-check.ts')).checkConfig(globals())))
+  program
+    .command('daemon')
+    .description('Run the agent in the foreground, as the systemd service does.')
+    .action(async () => done(await (await import('./commands/daemon.ts')).runDaemon(globals())))
+  program
+    .command('version')
+    .description('Print the version.')
+    .action(() => {
+      const version = agentVersion()
+      process.stdout.write(globals().json ? `${JSON.stringify({ version })}\n` : `${version}\n`)
+    })
+  program
+    .command('completion <shell>')
+    .description('Print a completion script for bash, zsh or fish.')
+    .action((shell: string) => void process.stdout.write(completionScript(program, shell)))
+  return program
+}
+
+const LISTENER = {
+  install: 'Put the event listener into supervisord; touches no other group.',
+  remove: 'Take it out again.',
+  status: 'Say whether it is there and runs.',
+}
+
+async function callMethod(
+  method: MethodName,
+  params: Record<string, unknown>,
+  globals: Globals,
+): Promise<number> {
+  const client = await openClient(globals, { reconnect: false })
+  const cancel = new AbortController()
+  const interrupt = () => cancel.abort()
+  process.once('SIGINT', interrupt)
+  const progress = showProgress(globals)
+  try {
+    const result: Record<string, unknown> = await client.call(method, params as never, {
+      signal: cancel.signal,
+      onProgress: progress.update,
+    })
+    progress.end()
+    process.stdout.write(globals.json ? `${JSON.stringify(result)}\n` : print(method, result))
+    return exitOf(method, result)
+  } finally {
+    progress.end()
+    process.off('SIGINT', interrupt)
+    await client.close()
+  }
+}
+
+function exitOf(method: MethodName, result: Record<string, unknown>): number {
+  if (method === 'process.list') return statusExit(result as unknown as Parameters<typeof statusExit>[0])
+  const { results } = result as { results?: { ok: boolean }[] }
+  return results?.some(({ ok }) => !ok) ? 1 : 0
+}
+
+function report(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
+  const say = (text: string) => process.stderr.write(`agent: ${harmless(text)}\n`)
+  if (error instanceof ConfigError || error instanceof UsageError) {
+    say(error.message)
+    return 2
+  }
+  if (error instanceof AgentError) {
+    say(error.message)
+    return ERRORS[error.code].exit
+  }
+  say(error instanceof Error ? error.message : String(error))
+  return 1
+}
+
+function list(value: string, before: string[] | undefined): string[] {
+  return [...(before ?? []), ...value.split(',')]
+}
