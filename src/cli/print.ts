@@ -23,7 +23,7 @@ const groups = ({ added, changed, removed }: ResultOf<'supervisor.reread'>): str
   return lines.length === 0 ? 'no changes\n' : `${lines.map(harmless).join('\n')}\n`
 }
 
-const facts = (rows: readonly (readonly [string, unknown])[]): string =>
+const facts = (rows: readonly (readonly [string, string | number | null])[]): string =>
   rows.map(([key, value]) => `${key.padEnd(16)} ${harmless(String(value ?? '-'))}\n`).join('')
 
 const PRINTERS: { [M in MethodName]?: Printer<M> } = {
@@ -114,5 +114,5 @@ export function paint(colour: 'red' | 'green' | 'yellow' | 'cyan' | 'dim', text:
 }
 
 function usesColour(): boolean {
-  return process.stdout.isTTY === true && process.stdout.hasColors?.() === true
+  return process.stdout.isTTY && process.stdout.hasColors()
 }

@@ -4,10 +4,10 @@ const AFTER_MS = 1_000
 
 /** A line on the terminal for calls of over a second; nothing where nobody looks. */
 export function showProgress({ quiet, json }: Globals): {
-  update(progress: { done: number; total: number; text: string }): void
-  end(): void
+  update: (progress: { done: number; total: number; text: string }) => void
+  end: () => void
 } {
-  const isShown = process.stderr.isTTY === true && !quiet && !json
+  const isShown = process.stderr.isTTY && !quiet && !json
   const startedAt = performance.now()
   let isOut = false
   return {

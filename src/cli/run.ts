@@ -138,7 +138,7 @@ async function callMethod(
   process.once('SIGINT', interrupt)
   const progress = showProgress(globals)
   try {
-    const result: Record<string, unknown> = await client.call(method, params as never, {
+    const result: Record<string, unknown> = await client.call(method, params, {
       signal: cancel.signal,
       onProgress: progress.update,
     })

@@ -23,7 +23,10 @@ export async function writeFileAtomic(path: string, content: string, mode = 0o60
   await withFile(open(folder, 'r'), (handle) => handle.sync())
 }
 
-async function withFile(opening: Promise<FileHandle>, task: (file: FileHandle) => Promise<void>): Promise<void> {
+async function withFile(
+  opening: Promise<FileHandle>,
+  task: (file: FileHandle) => Promise<void>,
+): Promise<void> {
   const file = await opening
   try {
     await task(file)

@@ -11,7 +11,7 @@ export class Teardown {
   /** @throws {AggregateError} when steps failed; all have run by then. */
   async run(): Promise<void> {
     const failures: unknown[] = []
-    for (const undo of this.#steps.splice(0).reverse())
+    for (const undo of this.#steps.splice(0).toReversed())
       try {
         await undo()
       } catch (error) {

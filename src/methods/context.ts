@@ -60,9 +60,9 @@ export interface Context extends Services {
   /** Aborts when the caller cancels, leaves, or the agent stops. */
   signal: AbortSignal
   streams: Streams
-  progress(done: number, total: number, text: string): void
+  progress: (done: number, total: number, text: string) => void
   /** The OpenRPC document of this agent. */
-  describe(): Record<string, unknown>
+  describe: () => Record<string, unknown>
   /** Cancels another call of the same session. */
-  cancel(id: RequestId): boolean
+  cancel: (id: RequestId) => boolean
 }

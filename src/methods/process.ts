@@ -46,7 +46,7 @@ function options(context: Context, wait: boolean, timeoutMs: number) {
     timeoutMs,
     signal,
     actor: principal.actor,
-    onProgress: (done: number, total: number, text: string) => progress(done, total, text),
+    onProgress: progress,
   }
 }
 

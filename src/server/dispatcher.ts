@@ -25,7 +25,7 @@ const REFUSALS: ReadonlySet<ErrorCode> = new Set([
 const ISSUES_MAX = 3
 const ISSUE_CHARS = 300
 
-const TABLE = new Map<string, AnyMethod>(Object.entries(METHODS) as unknown as [string, AnyMethod][])
+const TABLE = new Map(Object.entries<unknown>(METHODS) as [string, AnyMethod][])
 
 export class Dispatcher {
   readonly #keys: IdempotencyKeys

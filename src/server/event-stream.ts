@@ -1,4 +1,4 @@
-import { mayUseProgram, type Principal } from '../core/access/principal.ts'
+import type { Principal } from '../core/access/principal.ts'
 import type { EventBus } from '../core/events/bus.ts'
 import { anyGlob } from '../lib/glob.ts'
 import type { EventFilter } from '../methods/context.ts'
@@ -36,7 +36,7 @@ export class EventStream {
     this.#principal = deps.principal
     this.#isType = deps.filter.types ? anyGlob(deps.filter.types) : () => true
     this.#isProgram = deps.filter.programs ? anyGlob(deps.filter.programs) : () => true
-    this.#rights = { programs: deps.principal.programs, test: mayUseProgram(deps.principal) }
+    this.#rights = { programs: deps.principal.programs, test: anyGlob(deps.principal.programs) }
     this.#next = deps.after + 1
   }
 
@@ -74,7 +74,7 @@ export class EventStream {
 
   #shows(type: string | null, program: string | null): boolean {
     const { programs } = this.#principal
-    if (programs !== this.#rights.programs) this.#rights = { programs, test: mayUseProgram(this.#principal) }
+    if (programs !== this.#rights.programs) this.#rights = { programs, test: anyGlob(programs) }
     if (type === null) return true
     if (!this.#principal.scopes.has('read') || !this.#isType(type)) return false
     if (!isVisible(type, this.#principal)) return false

@@ -17,7 +17,13 @@ export class LogStream {
   readonly #end = new AbortController()
   readonly #isAllowed: () => boolean
 
-  constructor(deps: { id: string; logs: ProcessLogs; outlet: Outlet; logger: Logger; isAllowed(): boolean }) {
+  constructor(deps: {
+    id: string
+    logs: ProcessLogs
+    outlet: Outlet
+    logger: Logger
+    isAllowed: () => boolean
+  }) {
     this.id = deps.id
     this.#logs = deps.logs
     this.#outlet = deps.outlet

@@ -63,8 +63,10 @@ function line(event: {
 }
 
 function describe(type: string, payload: Record<string, unknown>): string {
-  const text = (key: string) =>
-    payload[key] === undefined || payload[key] === null ? null : String(payload[key])
+  const text = (key: string) => {
+    const value = payload[key]
+    return typeof value === 'string' || typeof value === 'number' ? String(value) : null
+  }
   if (type === 'process.state') {
     const exit = text('signal') ?? (text('exitStatus') === null ? null : `exit status ${text('exitStatus')}`)
     const verdict = payload['expected'] === false ? 'not expected' : null

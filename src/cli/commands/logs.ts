@@ -15,7 +15,7 @@ export async function logsCommand(select: string[], options: LogsOptions, global
   if (options.err && options.both) throw new UsageError('either --err or --both')
   const channel = options.both ? 'both' : options.err ? 'stderr' : 'stdout'
   const client = await openClient(globals, { reconnect: options.follow === true })
-  const out = new LineWriter(options.raw === true || process.stdout.isTTY !== true, globals.json === true)
+  const out = new LineWriter(options.raw === true || !process.stdout.isTTY, globals.json === true)
   try {
     const { processes } = await client.call('process.list', { select })
     const names = processes.map(({ name }) => name)

@@ -39,7 +39,7 @@ export class Chores {
   }
 
   async stop(): Promise<void> {
-    await Promise.all(this.#tasks.splice(0).map((task) => task.destroy()))
+    for (const task of this.#tasks.splice(0)) await task.destroy()
   }
 }
 

@@ -23,7 +23,7 @@ export interface ControlOptions {
   /** Aborts the call as a whole: CANCELLED, SHUTTING_DOWN. */
   signal: AbortSignal
   actor: string
-  onProgress?(done: number, total: number, text: string): void
+  onProgress?: (done: number, total: number, text: string) => void
 }
 
 export type RestartMode = 'hard' | 'graceful' | 'rolling'

@@ -36,7 +36,7 @@ export class ExitLog {
   #decoder = new StringDecoder('utf8')
 
   /** @param deps.open opens a log for reading, and refuses what is not a plain file */
-  constructor(deps: { open(path: string): number }) {
+  constructor(deps: { open: (path: string) => number }) {
     this.#open = deps.open
   }
 

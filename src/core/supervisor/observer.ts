@@ -37,9 +37,9 @@ export interface ObserverDeps {
   exits: ExitLog
   logger: Logger
   /** True while the listener's shim is connected. */
-  hasListener(): boolean
+  hasListener: () => boolean
   /** The end of a process's log, for the events of a crash. */
-  logTail(entry: Entry): string | null
+  logTail: (entry: Entry) => string | null
 }
 
 export class Observer {
@@ -125,7 +125,7 @@ export class Observer {
         return event.group === OWN_GROUP ? undefined : this.reconcileSoon()
       case 'group-removed':
         if (this.#mode !== 'apply') return
-        for (const { name, group } of [...this.#deps.table.all()])
+        for (const { name, group } of this.#deps.table.all())
           if (group === event.group) this.#deps.table.remove(name)
         return
       case 'remote':
@@ -229,7 +229,7 @@ export class Observer {
           expected: last.expected ?? true,
         }
     }
-    for (const { name } of [...table.all()]) if (!seen.has(name)) table.remove(name)
+    for (const { name } of table.all()) if (!seen.has(name)) table.remove(name)
     this.#isPrimed = true
   }
 

@@ -82,7 +82,7 @@ export class ProcessTable {
 
   /** All entries, by group and then by name. */
   all(): readonly Entry[] {
-    this.#sorted ??= [...this.#entries.values()].sort((a, b) =>
+    this.#sorted ??= [...this.#entries.values()].toSorted((a, b) =>
       a.group === b.group ? compare(a.process, b.process) : compare(a.group, b.group),
     )
     return this.#sorted

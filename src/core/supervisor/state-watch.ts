@@ -14,10 +14,10 @@ export class StateWatch {
   readonly #poke: () => void
   readonly #logger: Logger
   readonly #waiting = new Map<string, Set<() => void>>()
-  #loop: Promise<void> | null = null
+  #isLooping = false
   #undo: (() => void) | null = null
 
-  constructor(deps: { table: ProcessTable; observer: Observer; poke(): void; logger: Logger }) {
+  constructor(deps: { table: ProcessTable; observer: Observer; poke: () => void; logger: Logger }) {
     this.#table = deps.table
     this.#observer = deps.observer
     this.#poke = deps.poke
@@ -44,13 +44,13 @@ export class StateWatch {
           if (verdict === undefined) return
           resolve(verdict)
         } catch (error) {
-          reject(error as Error)
+          reject(error)
         }
         leave()
       }
       const abort = () => {
         leave()
-        reject(signal.reason as Error)
+        reject(signal.reason)
       }
       const leave = () => {
         signal.removeEventListener('abort', abort)
@@ -68,9 +68,7 @@ export class StateWatch {
     this.#undo ??= this.#table.onChange((changed) => {
       for (const one of this.#waiting.get(changed) ?? []) one()
     })
-    this.#loop ??= this.#run().finally(() => {
-      this.#loop = null
-    })
+    if (!this.#isLooping) void this.#run()
   }
 
   #leave(name: string, look: () => void): void {
@@ -83,6 +81,7 @@ export class StateWatch {
   }
 
   async #run(): Promise<void> {
+    this.#isLooping = true
     let refreshedAt = performance.now()
     while (this.#waiting.size > 0) {
       const refreshMs = this.#observer.isEventDriven ? REFRESH_MS.withEvents : REFRESH_MS.alone
@@ -94,5 +93,6 @@ export class StateWatch {
       } else this.#poke()
       await sleep(POKE_MS)
     }
+    this.#isLooping = false
   }
 }
