@@ -107,10 +107,10 @@ export class LogFile {
 
   /** Bytes after a position, over all generations. */
   #waiting(position: Position): number {
-    let bytes = -position.offset
+    let bytes = 0
     for (let generation = this.chain.settle(position); generation; generation = generation.next)
       bytes += generation.size
-    return Math.max(0, bytes)
+    return Math.max(0, bytes - position.offset)
   }
 
   /** Waits for the first byte that is new, or, once there are some, for a full batch or its time. */

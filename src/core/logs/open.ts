@@ -99,6 +99,14 @@ export function realLogPath(path: string): string {
   return real
 }
 
+export function notThereYet(path: string): AgentError {
+  return unavailable(
+    'not-there-yet',
+    path,
+    `${path} is not there; supervisord creates it when the process first starts`,
+  )
+}
+
 /** True for the refusal of a file that may still appear. */
 export function isNotThereYet(error: unknown): boolean {
   return error instanceof AgentError && error.facts['reason'] === 'not-there-yet'
@@ -110,11 +118,7 @@ export function toUnavailable(path: string, error: unknown): unknown {
   switch (error.code) {
     case 'ENOENT':
     case 'ENOTDIR':
-      return unavailable(
-        'not-there-yet',
-        path,
-        `${path} is not there; supervisord creates it when the process first starts`,
-      )
+      return notThereYet(path)
     case 'EACCES':
     case 'EPERM':
       return unavailable(

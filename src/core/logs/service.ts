@@ -10,7 +10,7 @@ import type { LogChunk } from './chain.ts'
 import { parseCursor } from './cursor.ts'
 import { Disk } from './disk.ts'
 import { LogFile } from './log-file.ts'
-import { isNotThereYet, openLogFile, realLogPath, unavailable } from './open.ts'
+import { isNotThereYet, notThereYet, openLogFile, realLogPath, unavailable } from './open.ts'
 import { type LogTail, place, readTail, type TailOptions } from './tail.ts'
 import { characterStart, wholeCharactersEnd } from './utf8.ts'
 
@@ -102,7 +102,7 @@ export class LogService {
         file.look()
         file.throwIfRefused()
       }
-      if (!chain.current) closeSync(openLogFile(path).fd) // says why
+      if (!chain.current) throw notThereYet(path)
       const position = chain.attach()
       try {
         return await readTail(chain, position, options)

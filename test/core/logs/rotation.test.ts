@@ -41,6 +41,22 @@ await t.test('a follower goes through all rotations that happened since it last 
   await until(() => logs.stats().descriptors === 1, 'the rotated files to be closed')
 })
 
+await t.test('a rotation is seen long before the poll', async (t) => {
+  const { path, logs } = logsIn(t)
+  writeFileSync(path, '')
+  const reading = new Reading(logs, path)
+  await until(() => logs.stats().followers === 1)
+  const took: number[] = []
+  for (let n = 0; n < 9; n++) {
+    const began = performance.now()
+    rotate(path, 3, `${n}`.repeat(5000))
+    await until(() => reading.text.length === (n + 1) * 5000)
+    took.push(performance.now() - began)
+  }
+  const median = took.toSorted((a, b) => a - b)[4] ?? 0
+  t.ok(median < 60, `${median} ms`)
+})
+
 await t.test('rotations that destroy what nobody read are reported', async (t) => {
   const { path, logs } = logsIn(t)
   writeFileSync(path, 'start\n')
