@@ -29,7 +29,9 @@ export const LIMITS = {
 export const CLOSE = {
   goingAway: 1001,
   binary: 1003,
+  badUtf8: 1007,
   malformed: 1008,
+  tooBig: 1009,
   restarting: 1012,
   overload: 1013,
   tokenEnded: 4401,

@@ -33,7 +33,7 @@ export type ProcessFlag = z.infer<typeof ProcessFlag>
 export const Process = z.strictObject({
   name: ProcessName,
   group: GroupName,
-  process: ProcessName,
+  process: ProcessName.meta({ description: 'its name within the group' }),
   program: z.string().describe('the program it is an instance of'),
   kind: z.enum(['program', 'fcgi-program', 'eventlistener']),
   state: ProcessState,
