@@ -1,7 +1,7 @@
 import { AgentError } from '../../protocol/errors.ts'
 
 /** Which file: its device and inode, and how often it was truncated in place while it was watched. */
-export interface GenerationId {
+interface GenerationId {
   dev: bigint
   ino: bigint
   truncations: number

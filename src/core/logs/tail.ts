@@ -6,7 +6,7 @@ import { readBack } from './read-back.ts'
 import { wholeCharactersEnd } from './utf8.ts'
 
 /** Most bytes of log in one answer; a longer line is cut at its front. */
-export const TAIL_BYTES = 256 * 1024
+const TAIL_BYTES = 256 * 1024
 
 const DEFAULT_LINES = 100
 

@@ -39,7 +39,7 @@ await t.test('at 1 MB/s and 50 rotations a second not a line is lost or doubled'
   writeFileSync(join(host.folder, 'writer.py'), WRITER)
   host.writeProgram(
     'web',
-    writer(host.folder, { stdout_logfile_maxbytes: '20KB', stdout_logfile_backups: 5 }),
+    writer(host.folder, { stdout_logfile_maxbytes: '20KB', stdout_logfile_backups: 10 }),
   )
   const path = join(host.logDir, 'web.out')
   const readings = [new Reading(logs, path), new Reading(logs, { locate: () => path })]
