@@ -74,7 +74,10 @@ export const tokenMethods = {
   'token.revoke': mutation({
     summary: 'Revoke a token at once; its sessions are closed.',
     scope: 'admin',
-    params: z.strictObject({ token: z.string().min(1).max(64).describe('its name or id') }),
+    params: z.strictObject({
+      token: z.string().min(1).max(64).describe('its name or id'),
+      cascade: z.boolean().default(false).describe('also those that it created, and theirs'),
+    }),
     result: z.strictObject({ record: TokenView }),
     errors: ['INVALID_PARAMS'],
     example: {
@@ -82,6 +85,8 @@ export const tokenMethods = {
       result: { record: { ...record, revokedAt: '2026-11-22T11:00:00.000Z' } },
     },
     cli: { command: 'token revoke', positional: ['token'] },
-    run: async ({ token }, { tokens }: Context) => ({ record: await tokens.revoke(token) }),
+    run: async ({ token, cascade }, { tokens }: Context) => ({
+      record: await tokens.revoke(token, { cascade }),
+    }),
   }),
 }

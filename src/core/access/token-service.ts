@@ -28,7 +28,11 @@ export class TokenService {
     const scopes: readonly Scope[] = wish.scopes ?? (wish.role ? ROLES[wish.role] : [])
     exceeds('token.scopes', scopes, (scope) => creator.scopes.has(scope))
     const programs = wish.programs ?? (creator.programs.includes('*') ? ['*'] : [...creator.programs])
-    exceeds('token.programs', programs, (glob) => creator.programs.includes('*') || creator.programs.includes(glob))
+    exceeds(
+      'token.programs',
+      programs,
+      (glob) => creator.programs.includes('*') || creator.programs.includes(glob),
+    )
     const users = wish.users ?? (wish.role === 'admin' ? [...creator.users] : [])
     exceeds('token.users', users, (user) => creator.users.includes('*') || creator.users.includes(user))
     const expiresAt = this.#expiry(creator, wish.expiresAt)
@@ -36,9 +40,12 @@ export class TokenService {
     return { token, record: viewOf(record) }
   }
 
-  /** @throws {AgentError} INVALID_PARAMS when there is no such token */
-  async revoke(idOrName: string): Promise<TokenView> {
-    return viewOf(await this.#store.revoke(idOrName))
+  /**
+   * Ends a token; with `cascade` also those it created, and theirs.
+   * @throws {AgentError} INVALID_PARAMS when there is no such token
+   */
+  async revoke(idOrName: string, options: { cascade?: boolean } = {}): Promise<TokenView> {
+    return viewOf(await this.#store.revoke(idOrName, options))
   }
 
   #expiry(creator: Principal, wanted: string | undefined): string | undefined {

@@ -1,0 +1,233 @@
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type Config, parseConfig } from '../../src/config.ts'
+import { IdempotencyKeys } from '../../src/core/access/idempotency.ts'
+import { LOCAL_ADMIN } from '../../src/core/access/local-principals.ts'
+import { Policy } from '../../src/core/access/policy.ts'
+import type { Principal } from '../../src/core/access/principal.ts'
+import { TokenService } from '../../src/core/access/token-service.ts'
+import { TokenStore } from '../../src/core/access/tokens.ts'
+import { EventBus, type RingLimits } from '../../src/core/events/bus.ts'
+import { LogService } from '../../src/core/logs/service.ts'
+import { SupervisorStack } from '../../src/core/supervisor/stack.ts'
+import { createLogger } from '../../src/logger.ts'
+import type { AgentFacts, Context, Services } from '../../src/methods/context.ts'
+import { openRpcDocument } from '../../src/methods/openrpc.ts'
+import { LIMITS } from '../../src/protocol/limits.ts'
+import type { Scope } from '../../src/protocol/scopes.ts'
+import { Dispatcher } from '../../src/server/dispatcher.ts'
+import type { Link, LinkUser } from '../../src/server/link.ts'
+import type { Limits } from '../../src/server/session.ts'
+import { SessionServer } from '../../src/server/session-server.ts'
+import { until } from '../fixtures/wait.ts'
+
+interface Test {
+  teardown(undo: () => unknown): void
+}
+
+/** What the agent sent, parsed. */
+export interface Sent {
+  id?: string | number | null
+  method?: string
+  params?: Record<string, unknown>
+  result?: Record<string, unknown>
+  error?: { code: number; message: string; data: Record<string, unknown> & { name: string } }
+}
+
+/** The far side of a connection: keeps every frame, and reads as slowly as the test says. */
+export class Peer implements Link {
+  readonly remote = 'memory'
+  readonly frames: Sent[] = []
+  /** Bytes that this peer has not read; set by the test, or counted while `isStuck`. */
+  unread = 0
+  isStuck = false
+  closedWith: number | null = null
+  isTerminated = false
+  #user: LinkUser | null = null
+  #ids = 0
+
+  use(user: LinkUser): this {
+    this.#user = user
+    return this
+  }
+
+  send(frame: Buffer): void {
+    this.frames.push(JSON.parse(frame.toString('utf8')) as Sent)
+    if (this.isStuck) this.unread += frame.length
+  }
+
+  bufferedBytes(): number {
+    return this.unread
+  }
+
+  close(code: number): void {
+    this.closedWith ??= code
+  }
+
+  terminate(): void {
+    this.isTerminated = true
+  }
+
+  /** Reads all there is. */
+  drain(): void {
+    this.isStuck = false
+    this.unread = 0
+    this.#user?.drained()
+  }
+
+  /** Ends the connection from this side. */
+  leave(): void {
+    this.#user?.closed()
+  }
+
+  /** Sends one frame, as a transport would: nothing after the end. */
+  say(frame: unknown): void {
+    if (this.closedWith === null)
+      this.#user?.receive(typeof frame === 'string' ? frame : JSON.stringify(frame))
+  }
+
+  /** Sends a request without waiting. @returns its id */
+  ask(
+    method: string,
+    params: Record<string, unknown> = {},
+    id: string | number = `c${++this.#ids}`,
+  ): string | number {
+    this.say({ jsonrpc: '2.0', id, method, params })
+    return id
+  }
+
+  async answer(id: string | number | null): Promise<Sent> {
+    return await until(() => this.frames.find((frame) => frame.id === id), `an answer to ${id}`)
+  }
+
+  async call(method: string, params: Record<string, unknown> = {}): Promise<Sent> {
+    return await this.answer(this.ask(method, params))
+  }
+
+  notes(method: string): Record<string, unknown>[] {
+    return this.frames.flatMap((frame) => (frame.method === method ? [frame.params ?? {}] : []))
+  }
+}
+
+/** Somebody with these rights. */
+export function somebody(rights: Partial<Principal> & { scopes: ReadonlySet<Scope> }): Principal {
+  return {
+    actor: 'token:somebody',
+    id: 'somebody00',
+    programs: ['*'],
+    users: [],
+    isAbovePolicy: false,
+    isRemote: true,
+    ...rights,
+  }
+}
+
+export interface PartsOptions {
+  /** Where supervisord is; none is asked when absent. */
+  url?: string
+  policy?: Partial<Config['policy']>
+  limits?: Partial<Limits>
+  ring?: RingLimits
+  agent?: Partial<AgentFacts>
+}
+
+/** The agent without its transports: real services, dispatcher and sessions. */
+export async function parts(t: Test, options: PartsOptions = {}) {
+  const folder = mkdtempSync(join(tmpdir(), 'sv-'))
+  const lines: string[] = []
+  const logger = createLogger('debug', { write: (line) => void lines.push(line) })
+  const config = parseConfig('', 'test')
+  const bus = new EventBus(options.ring ? { limits: options.ring } : {})
+  const logs = new LogService()
+  mkdirSync(join(folder, 'run'))
+  const stack = new SupervisorStack({
+    address: { url: options.url ?? `unix://${folder}/none.sock`, username: '', password: '' },
+    files: config.supervisor,
+    runDir: join(folder, 'run'),
+    bus,
+    logs,
+    usageOf: () => null,
+    logger,
+  })
+  const tokensFile = join(folder, 'tokens.json')
+  const store = new TokenStore({ path: tokensFile, logger })
+  await store.start()
+  if (options.url) await stack.start()
+  const services: Services = {
+    agent: {
+      name: 'web-1',
+      version: '0.0.0',
+      startedAt: new Date().toISOString(),
+      listen: () => null,
+      cron: () => ({ alive: false, flavour: 'unknown' }),
+      ...options.agent,
+    },
+    bus,
+    processes: stack.processes,
+    logs: stack.logs,
+    supervisor: stack.service,
+    tokens: new TokenService({ store }),
+    policy: new Policy({ ...config.policy, ...options.policy }),
+  }
+  const keys = new IdempotencyKeys()
+  const dispatcher = new Dispatcher({ keys, logger })
+  const sessions = new SessionServer({
+    services,
+    dispatcher,
+    limits: { ...LIMITS, ...options.limits },
+    logger,
+  })
+  sessions.start()
+  t.teardown(async () => {
+    await sessions.stop()
+    if (options.url) await stack.stop()
+    logs.stop()
+    await store.stop()
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
+  })
+  const context = (principal: Principal): Context => ({
+    ...services,
+    principal,
+    signal: new AbortController().signal,
+    streams: NO_STREAMS,
+    progress: () => undefined,
+    describe: () => openRpcDocument('0.0.0'),
+    cancel: () => false,
+  })
+  return {
+    services,
+    bus,
+    stack,
+    store,
+    tokensFile,
+    dispatcher,
+    sessions,
+    lines,
+    context,
+    open(principal: Principal = LOCAL_ADMIN): Peer {
+      const peer = new Peer()
+      return peer.use(sessions.open(peer, principal))
+    },
+  }
+}
+
+/** For calls that come over no connection. */
+const NO_STREAMS: Context['streams'] = {
+  subscribe: () => ({ subscription: 'e1', mode: 'resumed', epoch: '', seq: 0 }),
+  unsubscribe: () => undefined,
+  follow: () => 'l1',
+  unfollow: () => undefined,
+}
+
+/** The error that a call ends with. */
+export async function failure(
+  call: Promise<unknown>,
+): Promise<{ code: string; facts: Record<string, unknown> }> {
+  try {
+    await call
+  } catch (error) {
+    return error as { code: string; facts: Record<string, unknown> }
+  }
+  throw new Error('the call succeeded')
+}
