@@ -5,11 +5,17 @@ import { Scope } from './scopes.ts'
 export const RequestId = z.union([z.string().max(64), z.int()])
 export type RequestId = z.infer<typeof RequestId>
 
+/** As it came: a schema of records would drop the key `__proto__`, which is unknown like any other. */
+const Params = z.custom<Record<string, unknown>>(
+  (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
+  'expected an object',
+)
+
 export const Request = z.strictObject({
   jsonrpc: z.literal('2.0'),
   id: RequestId.optional(),
   method: z.string().max(128),
-  params: z.record(z.string(), z.unknown()).optional(),
+  params: Params.optional(),
 })
 export type Request = z.infer<typeof Request>
 

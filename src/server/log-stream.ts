@@ -15,14 +15,15 @@ export class LogStream {
   readonly #outlet: Outlet
   readonly #logger: Logger
   readonly #end = new AbortController()
-  readonly #isAllowed: () => boolean
+  readonly #isAllowed: (entry: Entry) => boolean
 
   constructor(deps: {
     id: string
     logs: ProcessLogs
     outlet: Outlet
     logger: Logger
-    isAllowed: () => boolean
+    /** Asked before each piece: rights may end while a log is followed. */
+    isAllowed: (entry: Entry) => boolean
   }) {
     this.id = deps.id
     this.#logs = deps.logs
@@ -51,7 +52,8 @@ export class LogStream {
     const { signal } = this.#end
     for await (const { text, cursor, dropped } of this.#logs.follow(entry, channel, { ...options, signal })) {
       await this.#outlet.opened()
-      if (signal.aborted || !this.#isAllowed()) return
+      if (signal.aborted) return
+      if (!this.#isAllowed(entry)) throw new AgentError('FORBIDDEN', 'the right to read this log has ended')
       this.#send({
         process: entry.name,
         channel,

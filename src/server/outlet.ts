@@ -50,8 +50,9 @@ export class Outlet {
     this.#waiting.clear()
   }
 
-  /** True when the peer has not read for too long. */
+  /** True when the peer has not read for too long, be it streams or answers. */
   isStalled(nowMs: number): boolean {
+    if (this.isOpen) return false
     return this.#blockedAtMs !== null && nowMs - this.#blockedAtMs > this.#marks.stalledMs
   }
 }

@@ -1,4 +1,4 @@
-import type { Principal } from '../core/access/principal.ts'
+import { mayUseProgram, type Principal } from '../core/access/principal.ts'
 import type { Logger } from '../logger.ts'
 import type { Context, EventFilter, LogStreamRequest, Services, Streams } from '../methods/context.ts'
 import { openRpcDocument } from '../methods/openrpc.ts'
@@ -27,6 +27,8 @@ export interface SessionDeps {
 }
 
 const PROGRESS_EVERY_MS = 100
+/** Answers that nobody reads: at so many times the high mark no more calls are taken. */
+const UNREAD_MARKS = 4
 
 /** One authenticated connection: its frames in, its answers and streams out. */
 export class Session implements LinkUser, Streams {
@@ -86,6 +88,11 @@ export class Session implements LinkUser, Streams {
       return this.#answerError(
         request.id,
         new AgentError('TOO_MANY_REQUESTS', `${limits.inFlight} requests are in flight`),
+      )
+    if (link.bufferedBytes() > limits.highWaterBytes * UNREAD_MARKS)
+      return this.#answerError(
+        request.id,
+        new AgentError('TOO_MANY_REQUESTS', 'the answers to former requests are not being read'),
       )
     if (this.#calls.has(request.id))
       return this.#answerError(
@@ -177,7 +184,7 @@ export class Session implements LinkUser, Streams {
       logs: services.logs,
       outlet: this.#outlet,
       logger,
-      isAllowed: () => principal.scopes.has('logs'),
+      isAllowed: ({ program }) => principal.scopes.has('logs') && mayUseProgram(principal)(program),
     })
     const sources = services.logs.sources(entries, channels)
     this.#logs.set(stream.id, stream)

@@ -205,7 +205,7 @@ export async function parts(t: Test, options: PartsOptions = {}) {
     sessions,
     lines,
     context,
-    open(principal: Principal = LOCAL_ADMIN): Peer {
+    open: (principal: Principal = LOCAL_ADMIN): Peer => {
       const peer = new Peer()
       return peer.use(sessions.open(peer, principal))
     },
