@@ -75,6 +75,7 @@ export class Chain {
     const { current } = this
     const stat = this.#lstat()
     if (!current) return !stat || this.#begin()
+    if (current.size === 0) this.#generations.at(-2)?.refresh() // until told to reopen, a writer stays in the old file
     const isSame = stat !== undefined && current.isSameFile(stat)
     const size = Number((isSame ? stat : current.descriptor?.stat())?.size ?? current.size)
     if (size < current.size) this.#append(current.truncated())

@@ -93,9 +93,13 @@ await t.test('after a rename the old file is followed until the new one has cont
   writeFileSync(path, '')
   appendFileSync(`${path}.1`, 'and again\n')
   await until(() => reading.text.endsWith('again\n'))
+  appendFileSync(`${path}.1`, 'once more\n')
+  await until(() => reading.text.endsWith('more\n'))
+  appendFileSync(`${path}.1`, 'last\n')
   appendFileSync(path, 'new\n')
   await until(() => reading.text.endsWith('new\n'))
-  t.equal(reading.text, 'a\nstill the old\nand again\nnew\n')
+  t.equal(reading.text, 'a\nstill the old\nand again\nonce more\nlast\nnew\n')
+  t.same(reading.gaps, [])
 })
 
 await t.test('a character cut by a rotation arrives whole', async (t) => {
