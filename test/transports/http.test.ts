@@ -142,7 +142,7 @@ for (const { it, text, status } of malformed)
   })
 
 await t.test('silent, half-sent and trickling requests end after the handshake time', async (t) => {
-  const { port } = await listening(t, { limits: { handshakeMs: 300 } })
+  const { port } = await listening(t, { limits: { handshakeMs: 1000 } })
   const trickle = raw(t, port, 'GET /healthz HTTP/1.1\r\nX: ')
   const drip = setInterval(() => trickle.socket.write('a'), 50)
   t.teardown(() => clearInterval(drip))
@@ -150,7 +150,7 @@ await t.test('silent, half-sent and trickling requests end after the handshake t
   const clients = [raw(t, port, ''), raw(t, port, 'GET /healthz HTT'), trickle, raw(t, port, body)]
   const started = performance.now()
   await Promise.all(clients.map(({ ended }) => ended))
-  t.ok(performance.now() - started < 5000)
+  t.ok(performance.now() - started < 1900, 'sooner than the time for a whole request')
   t.strictSame(
     clients.map(({ status }) => status),
     [408, 408, 408, 405],
