@@ -64,7 +64,7 @@ const rows = [
   { it: '30 000 brackets', text: '['.repeat(30_000), code: INVALID_REQUEST, id: null },
   {
     it: '30 000 brackets behind an escaped quote',
-    text: `["\\"${'"'}${','.repeat(1)}${'['.repeat(30_000)}`,
+    text: `["\\"",${'['.repeat(30_000)}`,
     code: INVALID_REQUEST,
     id: null,
   },
@@ -123,7 +123,7 @@ await t.test('at most three issues are told', async (t) => {
     mode: 'soft',
   })
   t.equal(error?.code, INVALID_PARAMS)
-  t.equal((error?.data['issues'] as unknown[]).length, 3)
+  t.equal((error?.data['issues'] as unknown[] | undefined)?.length, 3)
   t.match(error?.data['issues'], [{ path: 'select.0', message: String }])
 })
 

@@ -16,8 +16,8 @@ export class EventBus {
   readonly #limits: RingLimits
   readonly #now: () => number
   readonly #listeners = new Set<() => void>()
-  #ring: Stored[] = []
-  /** Index in the ring of the oldest event still held; the array is compacted now and then. */
+  #ring: (Stored | undefined)[] = []
+  /** Index in the ring of the oldest event still held; slots before it are empty, and cut off now and then. */
   #head = 0
   #bytes = 0
   #seq = 0
@@ -75,7 +75,8 @@ export class EventBus {
 
   #trim(): void {
     while (this.#ring.length - this.#head > this.#limits.events || this.#bytes > this.#limits.bytes) {
-      this.#bytes -= this.#ring[this.#head++]?.sizeBytes ?? 0
+      this.#bytes -= this.#ring[this.#head]?.sizeBytes ?? 0
+      this.#ring[this.#head++] = undefined
     }
     if (this.#head > 1024 && this.#head > this.#ring.length / 2) {
       this.#ring = this.#ring.slice(this.#head)
