@@ -79,11 +79,12 @@ export class ListenerServer {
     if (!server) return
     const closed = new Promise<void>((resolve) => server.close(() => resolve()))
     await this.#queue
-    for (const socket of this.#sockets) {
+    const ends = Array.from(this.#sockets, async (socket) => {
       socket.end()
       socket.setTimeout(CLOSE_MS, () => socket.destroy())
-    }
-    await closed
+      await new Promise((resolve) => socket.once('close', resolve))
+    })
+    await Promise.all([closed, ...ends])
   }
 
   status(): ListenerStatus {

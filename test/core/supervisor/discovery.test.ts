@@ -59,7 +59,8 @@ async function run(t: Test, { args, cwd, env = {} }: Run, pidFile: string): Prom
   return pid
 }
 
-const MAIN = '[supervisord]\nnodaemon=true\npidfile=%(here)s/s.pid\nlogfile=%(here)s/main.log\nchildlogdir=%(here)s\n'
+const MAIN =
+  '[supervisord]\nnodaemon=true\npidfile=%(here)s/s.pid\nlogfile=%(here)s/main.log\nchildlogdir=%(here)s\n'
 
 async function discovered(
   t: Test,

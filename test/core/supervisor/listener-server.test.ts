@@ -170,3 +170,23 @@ await t.test('a position carries the count over a restart of the agent', async (
       shim.destroy()
     })
 })
+
+await t.test('stop ends the event in hand and leaves the shim not ready', async (t) => {
+  const socketPath = join(scratch(t), 'l.sock')
+  const hold: { release: () => void } = { release: () => {} }
+  const watcher = await agent(t, socketPath, {
+    onEvent: () => new Promise((resolve) => (hold.release = resolve)),
+  })
+  let answers = ''
+  const shim = rawShim(socketPath, hello({ ready: true }) + frame('type:x\n', { serial: 1 }))
+  shim.on('data', (chunk) => (answers += chunk))
+  await until(() => watcher.events.length === 1, 'the event')
+  const stopped = watcher.server.stop()
+  shim.write(frame('type:x\n', { serial: 2 }))
+  hold.release()
+  await stopped
+  await until(() => shim.closed, 'the end')
+  t.equal(answers, 'RESULT 2\nOK')
+  t.equal(watcher.events.length, 1, 'what came after is left to the next agent')
+  t.match(watcher.server.status(), { connected: false, position: { serial: 1 } })
+})
