@@ -26,6 +26,9 @@ export const supervisorMethods = {
       programDir: z.string().nullable(),
       programExt: z.string(),
       problems: z.array(z.string()).describe('what is missing, with the line to add'),
+      orphans: z
+        .array(z.strictObject({ process: z.string(), pid: z.int() }))
+        .describe('processes left running by a supervisord that was killed; its successor started them again'),
       listener: z.strictObject({
         installed: z.boolean(),
         connected: z.boolean(),
@@ -46,6 +49,7 @@ export const supervisorMethods = {
         programDir: '/etc/supervisor/conf.d',
         programExt: 'conf',
         problems: [],
+        orphans: [],
         listener: { installed: true, connected: true, bufferSize: 2000, lost: 0 },
       },
     },

@@ -11,6 +11,8 @@ import type { SupervisorRpc } from './rpc.ts'
 const BEAT_MS = 5_000
 const BEAT_DEADLINE_MS = 5_000
 const RETRY_MS = 500
+/** A supervisord that stops its processes does so in turns of its loop, one a second unless somebody wakes it. */
+const HURRY_MS = 50
 const RETRY_DEADLINE_MS = 2_000
 
 /** What a running supervisord says of itself. */
@@ -81,6 +83,9 @@ export class SupervisorConnection {
   /** Our own call will take supervisord away: what follows is named so. */
   expect(what: 'restarting' | 'shutdown'): void {
     this.#expected = what
+    const wasUp = this.isUp
+    this.#become(what, 'on request', this.#status.identity)
+    if (wasUp) this.#deps.onDown()
     void this.check()
   }
 
@@ -91,7 +96,7 @@ export class SupervisorConnection {
       this.#asking = null
       this.#isSettled = true
       if (this.#timer) clearTimeout(this.#timer)
-      if (!this.#isStopped) this.#timer = setTimeout(() => void this.check(), this.isUp ? BEAT_MS : RETRY_MS)
+      if (!this.#isStopped) this.#timer = setTimeout(() => void this.check(), this.#pauseMs())
     })
     return this.#asking
   }
@@ -103,6 +108,12 @@ export class SupervisorConnection {
     throw new AgentError('SUPERVISOR_UNREACHABLE', `supervisord is ${this.#status.state}: ${reason}`, {
       facts: { state: this.#status.state },
     })
+  }
+
+  #pauseMs(): number {
+    const { state } = this.#status
+    if (this.#expected || state === 'shutdown' || state === 'restarting') return HURRY_MS
+    return this.isUp ? BEAT_MS : RETRY_MS
   }
 
   async #ask(): Promise<void> {
@@ -140,7 +151,10 @@ export class SupervisorConnection {
         'it stops its processes, to end or to restart',
         this.#status.identity,
       )
-    else this.#become('unreachable', reason, null)
+    else {
+      this.#expected = null
+      this.#become('unreachable', reason, null)
+    }
     if (wasUp) this.#deps.onDown()
   }
 

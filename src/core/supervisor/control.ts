@@ -6,6 +6,7 @@ import { sleep } from '../../lib/sleep.ts'
 import { AgentError, type ErrorCode } from '../../protocol/errors.ts'
 import type { ProcessResult, ProcessState } from '../../protocol/process.ts'
 import type { SupervisorConnection } from './connection.ts'
+import { ProcessInfo } from './process-info.ts'
 import type { Entry, ProcessTable } from './process-table.ts'
 import type { SupervisorRpc } from './rpc.ts'
 import type { StateWatch } from './state-watch.ts'
@@ -36,6 +37,8 @@ export class ProcessControl {
   readonly #watch: StateWatch
   readonly #connection: SupervisorConnection
   readonly #mutex = new KeyedMutex()
+  /** Spawns that the table may not know of yet, by our clock. */
+  readonly #spawnedAtMs = new Map<string, number>()
 
   constructor(deps: {
     rpc: SupervisorRpc
@@ -54,7 +57,7 @@ export class ProcessControl {
   }
 
   stop(entries: readonly Entry[], options: ControlOptions): Promise<ProcessResult[]> {
-    return this.#each(entries, options, (name, signal) => this.#stop(name, options.wait, signal))
+    return this.#each(entries, options, (name, signal) => this.#stop(name, options.wait, signal), 'stops')
   }
 
   /**
@@ -70,7 +73,7 @@ export class ProcessControl {
       await this.#start(name, options.wait || options.mode === 'rolling', signal)
       return true
     }
-    if (options.mode !== 'rolling') return this.#each(entries, options, one)
+    if (options.mode !== 'rolling') return this.#each(entries, options, one, 'stops')
     const results = await Promise.all(
       [...byProgram(entries).values()].map((group) => this.#roll(group, options, one)),
     )
@@ -98,7 +101,7 @@ export class ProcessControl {
     const results: ProcessResult[] = []
     for (let at = 0; at < entries.length; at += options.maxUnavailable) {
       const batch = entries.slice(at, at + options.maxUnavailable)
-      results.push(...(await this.#each(batch, options, one)))
+      results.push(...(await this.#each(batch, options, one, 'stops')))
       if (results.every(({ ok }) => ok)) continue
       const rest = entries.slice(at + options.maxUnavailable)
       results.push(
@@ -113,10 +116,12 @@ export class ProcessControl {
     entries: readonly Entry[],
     options: ControlOptions,
     task: (name: string, signal: AbortSignal) => Promise<boolean>,
+    effect: 'stops' | 'other' = 'other',
   ): Promise<ProcessResult[]> {
     this.#connection.assertUp()
     const deadline = AbortSignal.timeout(options.timeoutMs)
     const signal = AbortSignal.any([options.signal, deadline])
+    if (effect === 'stops') await this.#noteYoung(entries, signal)
     let done = 0
     const results = await Promise.all(
       entries.map(async ({ name }) => {
@@ -131,6 +136,19 @@ export class ProcessControl {
     )
     options.signal.throwIfAborted()
     return results
+  }
+
+  /** Notes which of them supervisord spawned within its last second or two: an event of that may be under way. */
+  async #noteYoung(entries: readonly Entry[], signal: AbortSignal): Promise<void> {
+    const calls = entries.map(({ name }) => ({ method: 'supervisor.getProcessInfo', params: [name] }))
+    const answers = await this.#rpc.batch(calls, { signal })
+    answers.forEach((answer, index) => {
+      const info = ProcessInfo.safeParse(answer)
+      const name = entries[index]?.name
+      if (!info.success || name === undefined || info.data.pid === 0) return
+      if (info.data.now - info.data.start <= 1) this.#spawnedAtMs.set(name, Date.now())
+      else this.#spawnedAtMs.delete(name)
+    })
   }
 
   async #row(
@@ -171,6 +189,7 @@ export class ProcessControl {
     let changed = true
     try {
       await this.#rpc.call('supervisor.startProcess', [name, false], { signal })
+      this.#spawnedAtMs.set(name, Date.now())
     } catch (error) {
       const fault = error instanceof AgentError ? error.facts['fault'] : undefined
       if (fault === 'BAD_NAME') throw gone(name)
@@ -206,7 +225,7 @@ export class ProcessControl {
   }
 
   async #stop(name: string, wait: boolean, signal: AbortSignal): Promise<boolean> {
-    const { spawnedAtMs } = this.#table.need(name)
+    const spawnedAtMs = Math.max(this.#table.need(name).spawnedAtMs, this.#spawnedAtMs.get(name) ?? 0)
     const youngMs = SPAWN_SETTLE_MS - (Date.now() - spawnedAtMs)
     if (youngMs > 0) await sleep(Math.min(youngMs, SPAWN_SETTLE_MS), signal)
     let changed = true

@@ -17,6 +17,11 @@ import type { SupervisorRpc } from './rpc.ts'
 const MARKER_TYPE = 'supervisor-agent-marker'
 const MARKER_WAIT_MS = 3_000
 const SETTLE_MS = 50
+/** Without events: how often processes on their way from one state to another are asked for. */
+const STEP_MS = 400
+/** Without events, and with supervisord's children out of sight (it runs elsewhere): how often all are asked for. */
+const BLIND_MS = 5_000
+const ON_THE_WAY = new Set<ProcessState>(['STARTING', 'BACKOFF', 'STOPPING'])
 
 interface Marker {
   nonce: string
@@ -38,6 +43,8 @@ export interface ObserverDeps {
   logger: Logger
   /** True while the listener's shim is connected. */
   hasListener: () => boolean
+  /** True while a change of supervisord's children is seen at once. */
+  seesChildren: () => boolean
   /** The end of a process's log, for the events of a crash. */
   logTail: (entry: Entry) => string | null
 }
@@ -48,10 +55,12 @@ export class Observer {
   #mode: Mode = 'apply'
   #hadListener = false
   #isStalled = false
+  #isStopped = false
   #marker: Marker | null = null
   #running: Promise<void> | null = null
   #again = false
   #timer: NodeJS.Timeout | null = null
+  #step: NodeJS.Timeout | null = null
   readonly #toRefresh = new Set<string>()
 
   constructor(deps: ObserverDeps) {
@@ -76,6 +85,7 @@ export class Observer {
     }
     this.#running = this.#rounds(signal).finally(() => {
       this.#running = null
+      this.#stepOn()
     })
     return this.#running
   }
@@ -89,8 +99,28 @@ export class Observer {
   }
 
   stop(): void {
-    if (this.#timer) clearTimeout(this.#timer)
-    this.#timer = null
+    this.#isStopped = true
+    for (const timer of [this.#timer, this.#step]) if (timer) clearTimeout(timer)
+  }
+
+  /** Without events nobody tells how a start or a stop goes on: ask until all have arrived. */
+  #stepOn(): void {
+    if (this.#step || this.#isStopped || this.isEventDriven) return
+    const onTheWay = this.#deps.table.all().filter(({ state }) => ON_THE_WAY.has(state))
+    const isBlind = !this.#deps.seesChildren()
+    if (onTheWay.length === 0 && !isBlind) return
+    const names = onTheWay.map(({ name }) => name)
+    this.#step = setTimeout(
+      () => {
+        this.#step = null
+        const asking = names.length > 0 ? this.refresh(names) : this.reconcile()
+        // when supervisord went away, the reconcile after its return goes on
+        asking
+          .then(() => this.#stepOn())
+          .catch((error: unknown) => this.#deps.logger.debug({ err: error }, 'no answer'))
+      },
+      names.length > 0 ? STEP_MS : BLIND_MS,
+    )
   }
 
   /** Asks supervisord about some processes alone and takes over what changed; also wakes its loop. */
@@ -245,7 +275,7 @@ export class Observer {
         table.move(entry, { to: 'EXITED', ...this.#exitOf(entry, entry.pid), pid: entry.pid, observed: true })
       if (to !== entry.state) {
         const hasExited = to === 'EXITED' || to === 'BACKOFF' || to === 'FATAL'
-        const exit = hasExited && isUp && !isReplaced ? this.#exitOf(entry, entry.pid) : {}
+        const exit = hasExited && !isReplaced ? this.#exitOf(entry, isUp ? entry.pid : null) : {}
         const facts =
           to === 'FATAL' || (to === 'EXITED' && exit.expected === false)
             ? this.#crashFacts(entry, info.spawnerr)

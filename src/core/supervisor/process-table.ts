@@ -214,8 +214,9 @@ export class ProcessTable {
   /** Keeps the books of spawns and exits. */
   #note(entry: Entry, from: ProcessState, { to, exitStatus, signal, expected }: Transition): void {
     const nowMs = this.#now()
+    const isBack = (to === 'STARTING' || to === 'RUNNING') && (from === 'EXITED' || from === 'BACKOFF')
+    if (isBack && entry.actor === null) entry.restarts++
     if (to === 'STARTING') {
-      if (from === 'EXITED' || from === 'BACKOFF') if (!entry.actor) entry.restarts++
       entry.startedAtMs = nowMs
       entry.spawnedAtMs = nowMs
       entry.spawnError = null

@@ -14,6 +14,7 @@ import { requireSound } from './listener-judge.ts'
 import { ListenerServer } from './listener-server.ts'
 import { Nudge } from './nudge.ts'
 import { Observer } from './observer.ts'
+import { OrphanWatch } from './orphans.ts'
 import { ProcessLogs } from './process-logs.ts'
 import { ProcessService } from './process-service.ts'
 import { ProcessTable, type UsageOf } from './process-table.ts'
@@ -46,6 +47,7 @@ export class SupervisorStack {
   readonly #deps: SupervisorStackDeps
   readonly #exits: ExitLog
   readonly #nudge: Nudge
+  readonly #orphans: OrphanWatch
   readonly #teardown = new Teardown()
   readonly #listenerSocket: string
 
@@ -56,6 +58,7 @@ export class SupervisorStack {
     this.rpc = new SupervisorRpc(deps.address)
     this.table = new ProcessTable({ bus })
     this.table.setUsage(deps.usageOf)
+    this.#orphans = new OrphanWatch({ table: this.table })
     this.#exits = new ExitLog({ open: (path) => openLogFile(path).fd })
     this.observer = new Observer({
       rpc: this.rpc,
@@ -63,6 +66,7 @@ export class SupervisorStack {
       bus,
       exits: this.#exits,
       logger,
+      seesChildren: () => this.#nudge.isWatching,
       hasListener: () => this.listener.status().connected,
       logTail: (entry) => this.logs.crashTail(entry),
     })
@@ -79,14 +83,20 @@ export class SupervisorStack {
         this.observer.reconcileSoon()
       },
       onReset: () => this.observer.reconcileSoon(),
-      onDisconnected: () => this.#listenerChanged(),
+      onDisconnected: () => {
+        this.#orphans.mayBeGone()
+        this.#listenerChanged()
+      },
     })
     this.connection = new SupervisorConnection({
       rpc: this.rpc,
       bus,
       logger,
       onUp: ({ pid }) => this.#up(pid),
-      onDown: () => this.#nudge.stop(),
+      onDown: () => {
+        this.#orphans.mayBeGone()
+        this.#nudge.stop()
+      },
     })
     this.#nudge = new Nudge({
       table: this.table,
@@ -118,6 +128,7 @@ export class SupervisorStack {
       watch,
       listener: this.listener,
       exits: this.#exits,
+      orphans: this.#orphans,
       logs,
       discover: () => this.discover(),
       dryRun: (discovery) => requireSound(discovery, 'supervisord was left running'),
@@ -152,6 +163,7 @@ export class SupervisorStack {
     this.table.setPrograms(indexPrograms(found))
     this.#exits.follow(found.mainLog)
     if (local !== null) {
+      this.#orphans.cameUp(local)
       this.#ownListenerSocket(local)
       this.#nudge.watch(local)
     }

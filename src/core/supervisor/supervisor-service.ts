@@ -9,6 +9,7 @@ import type { ExitLog } from './exit-log.ts'
 import { findListener, LISTENER_GROUP } from './listener-section.ts'
 import type { ListenerServer } from './listener-server.ts'
 import type { Observer } from './observer.ts'
+import type { OrphanWatch } from './orphans.ts'
 import { parsed } from './process-info.ts'
 import type { ProcessTable } from './process-table.ts'
 import type { SupervisorRpc } from './rpc.ts'
@@ -31,6 +32,7 @@ export interface SupervisorServiceDeps {
   watch: StateWatch
   listener: ListenerServer
   exits: ExitLog
+  orphans: OrphanWatch
   logs: LogService
   discover(): Promise<Discovery>
   /** @throws {AgentError} SUPERVISOR_FAULT when supervisord would refuse its files */
@@ -87,6 +89,7 @@ export class SupervisorService {
       programDir: found.programDir,
       programExt: found.programExt,
       problems: found.problems,
+      orphans: this.#deps.orphans.alive(),
       listener: {
         installed: section !== undefined,
         connected,
