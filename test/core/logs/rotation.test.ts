@@ -205,10 +205,16 @@ await t.test('a truncation in place starts anew and says so', async (t) => {
     const { cursor } = reading
     await reading.stop()
     writeFileSync(path, numbered(100, 150))
+    const other = new Reading(logs, path)
+    await until(() => other.text !== '')
     const resumed = new Reading(logs, path, { cursor })
     await until(() => resumed.text === numbered(100, 150))
     t.same(resumed.gaps, [0])
     await resumed.stop()
+    appendFileSync(path, 'end\n')
+    await until(() => other.text.endsWith('end\n'))
+    t.same(other.gaps, [], 'an old cursor disturbs nobody else')
+    await other.stop()
   })
   await t.test('bytes that were seen but not read are counted', async (t) => {
     writeFileSync(path, numbered(1, 2000))
