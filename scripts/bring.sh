@@ -6,6 +6,12 @@
 say() { printf '%s\n' "$*" >&2; }
 fail() { say "error: $*"; exit 1; }
 
+# With a cache of its own: the home folder may be read-only, or somebody else's.
+npm_quietly() {
+  npm_config_cache="${npm_config_cache:-$PWD/.dev/npm}" npm_config_update_notifier=false \
+    npm "$@" --no-audit --no-fund --loglevel=error >.dev/npm.log 2>&1 </dev/null
+}
+
 bring_node() {
   command -v node >/dev/null && command -v npm >/dev/null ||
     fail "Node.js 20.19 or later with npm is needed (https://nodejs.org)"
@@ -13,9 +19,11 @@ bring_node() {
     fail "Node.js 20.19 or later is needed, found $(node -v)"
   if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
     say "bringing npm packages (about a minute the first time)"
-    # a cache of our own: the home folder may be read-only, or root's
-    npm_config_cache="${npm_config_cache:-$PWD/.dev/npm}" npm_config_update_notifier=false \
-      npm ci --no-audit --no-fund --loglevel=error >&2 </dev/null || fail "npm ci failed"
+    npm_quietly ci || {
+      # npm 11 refuses a lock that was made where some optional packages of other platforms could not be asked for
+      say "npm ci failed; trying npm install with the same versions"
+      npm_quietly install --no-save || fail "npm install failed; see .dev/npm.log"
+    }
     touch node_modules/.package-lock.json
   fi
 }
