@@ -98,6 +98,7 @@ export class Peer implements Link {
   }
 
   async answer(id: string | number | null): Promise<Sent> {
+    await new Promise(setImmediate) // most answers are there then, and need no polling
     return await until(() => this.frames.find((frame) => frame.id === id), `an answer to ${id}`)
   }
 

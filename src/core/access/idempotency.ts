@@ -96,11 +96,13 @@ async function replay(record: KeyRecord, fingerprint: string): Promise<Record<st
     )
   const outcome = await record.outcome
   if ('result' in outcome) return { ...outcome.result, replayed: true }
-  if (outcome.error instanceof AgentError) {
-    const { code, message, facts } = outcome.error
-    throw new AgentError(code, message, { facts: { ...facts, replayed: true }, cause: outcome.error })
-  }
-  throw outcome.error
+  const { error } = outcome
+  const known =
+    error instanceof AgentError
+      ? error
+      : new AgentError('INTERNAL', 'internal error; the agent log has the detail')
+  const facts = { ...known.facts, replayed: true }
+  throw new AgentError(known.code, known.message, { facts, cause: error })
 }
 
 function withoutSecrets(
