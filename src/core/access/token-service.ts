@@ -1,6 +1,6 @@
 import { AgentError } from '../../protocol/errors.ts'
 import { ROLES, type Scope } from '../../protocol/scopes.ts'
-import type { Principal } from './principal.ts'
+import { mayUseProgram, type Principal, seesAllPrograms } from './principal.ts'
 import type { TokenRecord } from './token-file.ts'
 import type { TokenWish } from './token-wish.ts'
 import type { TokenStore } from './tokens.ts'
@@ -27,11 +27,13 @@ export class TokenService {
   async createFor(creator: Principal, wish: TokenWish): Promise<{ token: string; record: TokenView }> {
     const scopes: readonly Scope[] = wish.scopes ?? (wish.role ? ROLES[wish.role] : [])
     exceeds('token.scopes', scopes, (scope) => creator.scopes.has(scope))
-    const programs = wish.programs ?? (creator.programs.includes('*') ? ['*'] : [...creator.programs])
+    const programs = wish.programs ?? (seesAllPrograms(creator) ? ['*'] : [...creator.programs])
+    const mayUse = mayUseProgram(creator)
     exceeds(
       'token.programs',
       programs,
-      (glob) => creator.programs.includes('*') || creator.programs.includes(glob),
+      // whether one pattern lies within another is not judged: a name, or the very pattern
+      (glob) => seesAllPrograms(creator) || creator.programs.includes(glob) || (isName(glob) && mayUse(glob)),
     )
     const users = wish.users ?? (wish.role === 'admin' ? [...creator.users] : [])
     exceeds('token.users', users, (user) => creator.users.includes('*') || creator.users.includes(user))
@@ -65,6 +67,10 @@ function exceeds<T>(rule: string, wanted: readonly T[], isHeld: (one: T) => bool
   throw new AgentError('FORBIDDEN', `a token cannot have more than its creator: ${beyond.join(', ')}`, {
     facts: { rule },
   })
+}
+
+function isName(glob: string): boolean {
+  return !/[*?]/.test(glob)
 }
 
 function viewOf({ hash: _hash, ...view }: TokenRecord): TokenView {
