@@ -2,7 +2,7 @@
 // the feed asks again after every break. A consumer that lags costs a bounded queue: over the mark the feed
 // unsubscribes, and goes on from there once the queue is empty. The agent keeps the rest.
 import { Backoff } from '../lib/backoff.ts'
-import { AgentError, ERRORS } from '../protocol/errors.ts'
+import { AgentError, type ErrorCode, ERRORS } from '../protocol/errors.ts'
 import type { Connection, Result } from './connection.ts'
 import { ConnectionError } from './connection-error.ts'
 import { delay } from './delay.ts'
@@ -18,6 +18,11 @@ export interface Source {
   /** It runs; called before any of its notifications. */
   started(result: Result, connection: Connection): void
   receive(method: string, params: Params): void
+}
+
+/** Whether to ask again by itself. At the first time the caller shall see what is wrong with the host. */
+function isPassing(code: ErrorCode, isFirst: boolean): boolean {
+  return code === 'SHUTTING_DOWN' || code === 'TOO_MANY_REQUESTS' || (!isFirst && ERRORS[code].retry)
 }
 
 /** Items that may wait for the consumer. */
@@ -85,7 +90,7 @@ export class Feed<T> implements AsyncIterableIterator<T, undefined> {
         await this.#inbox.emptied()
       } catch (error) {
         if (error instanceof ConnectionError) continue // no more connection, if so, is told by the keeper
-        if (isFirst || !(error instanceof AgentError) || !ERRORS[error.code].retry) throw error
+        if (!(error instanceof AgentError) || !isPassing(error.code, isFirst)) throw error
         await delay(backoff.nextMs(), signal)
       }
     }
