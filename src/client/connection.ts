@@ -1,10 +1,9 @@
 // One connection from its hello to its end: calls by id, streams by subscription. It never comes back; whoever wants
 // that opens another. A frame that is not ours ends it.
 import { fromWireError } from '../protocol/errors.ts'
-import { Hello, Progress } from '../protocol/frames.ts'
-import { PROTOCOL_VERSION } from '../protocol/limits.ts'
+import { type Hello, Progress } from '../protocol/frames.ts'
 import { ConnectionError } from './connection-error.ts'
-import { checked, type IncomingFrame, readIncoming } from './incoming.ts'
+import { checked, type IncomingFrame, readHello, readIncoming } from './incoming.ts'
 import { requestFrame } from './outgoing.ts'
 import { Vigil } from './vigil.ts'
 import type { Dial, Wire } from './wire.ts'
@@ -147,10 +146,13 @@ export class Connection {
     let subscription = ''
     const onAnswer = (result: Result): void => {
       subscription = String(result['subscription'])
+      if (signal.aborted) return this.#tell(undo, { subscription })
       this.#streams.set(subscription, user)
       user.onAnswer(result)
     }
-    await this.request(method, params, { signal, onAnswer })
+    // not cancelled when the signal aborts: the agent may have subscribed already, and that must be undone
+    await this.request(method, params, { onAnswer })
+    signal.throwIfAborted()
     return () => {
       if (this.#streams.delete(subscription)) this.#tell(undo, { subscription })
     }
@@ -207,7 +209,12 @@ export class Connection {
   }
 
   #notified(method: string, params: Params): void {
-    if (!this.#hello) return this.#greeted(method, params)
+    if (!this.#hello) {
+      this.#hello = readHello(method, params)
+      this.#vigil.start()
+      this.#greeting?.resolve(this.#hello)
+      return
+    }
     if (method === 'progress') {
       const progress = checked(Progress, params, method)
       const call = typeof progress.id === 'number' ? this.#calls.get(progress.id) : undefined
@@ -221,20 +228,6 @@ export class Connection {
     // what nobody asked for is from a newer agent, or of a subscription that just ended
     const { subscription } = params
     if (typeof subscription === 'string') this.#streams.get(subscription)?.receive(method, params)
-  }
-
-  #greeted(method: string, params: Params): void {
-    if (method !== 'hello')
-      throw new ConnectionError('protocol', `the first frame is ${method.slice(0, 40)}, not hello`)
-    if (typeof params['protocol'] === 'number' && params['protocol'] !== PROTOCOL_VERSION)
-      throw new ConnectionError(
-        'protocol',
-        `the agent speaks protocol ${params['protocol']}, this client ${PROTOCOL_VERSION}: update the older one`,
-        { isFinal: true },
-      )
-    this.#hello = checked(Hello, params, method)
-    this.#vigil.start()
-    this.#greeting?.resolve(this.#hello)
   }
 
   #end(error: ConnectionError): void {

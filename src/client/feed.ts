@@ -2,7 +2,7 @@
 // the feed asks again after every break. A consumer that lags costs a bounded queue: over the mark the feed
 // unsubscribes, and goes on from there once the queue is empty. The agent keeps the rest.
 import { Backoff } from '../lib/backoff.ts'
-import { AgentError, type ErrorCode, ERRORS } from '../protocol/errors.ts'
+import { AgentError, ERRORS, type ErrorCode } from '../protocol/errors.ts'
 import type { Connection, Result } from './connection.ts'
 import { ConnectionError } from './connection-error.ts'
 import { delay } from './delay.ts'

@@ -1,5 +1,6 @@
 import type * as z from 'zod'
-import { Incoming } from '../protocol/frames.ts'
+import { Hello, Incoming } from '../protocol/frames.ts'
+import { PROTOCOL_VERSION } from '../protocol/limits.ts'
 import { ConnectionError } from './connection-error.ts'
 
 const [Answer, Failure, Notification] = Incoming.options
@@ -16,6 +17,19 @@ export function readIncoming(text: string): IncomingFrame {
     return { kind: 'notification', frame: checked(Notification, value, 'notification') }
   if (has(value, 'error')) return { kind: 'failure', frame: checked(Failure, value, 'error') }
   return { kind: 'answer', frame: checked(Answer, value, 'answer') }
+}
+
+/** @throws {ConnectionError} when the first frame is not the hello of an agent that speaks our protocol */
+export function readHello(method: string, params: Record<string, unknown>): Hello {
+  if (method !== 'hello') throw garbage(`the first frame is ${method}, not hello`)
+  const { protocol } = params
+  if (typeof protocol === 'number' && protocol !== PROTOCOL_VERSION)
+    throw new ConnectionError(
+      'protocol',
+      `the agent speaks protocol ${protocol}, this client ${PROTOCOL_VERSION}: update the older one`,
+      { isFinal: true },
+    )
+  return checked(Hello, params, 'hello')
 }
 
 /** @throws {ConnectionError} when the value does not fit */

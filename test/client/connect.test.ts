@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
 import { createServer as createHttpServer } from 'node:http'
 import { createServer as createTcpServer, type Socket } from 'node:net'
 import { join } from 'node:path'
@@ -9,6 +10,7 @@ import { formatToken } from '../../src/protocol/token.ts'
 import { startAgent } from '../fixtures/daemon.ts'
 import { supervisord } from '../fixtures/supervisord.ts'
 import { until } from '../fixtures/wait.ts'
+import { certificate } from '../transports/support.ts'
 import { proxy } from './proxy.ts'
 
 const supervisor = await supervisord(t, { programs: { web: { command: 'sleep 600', startsecs: 0 } } })
@@ -63,6 +65,32 @@ await t.test('a refused handshake says with what', async (t) => {
     failure: 'unreachable',
     message: /ECONNREFUSED/,
   })
+})
+
+await t.test('a certificate of its own is trusted by ca alone, and no other gets the token', async (t) => {
+  const [own, other] = [await certificate(t), await certificate(t)]
+  const files = { cert: join(agent.folder, 'cert.pem'), key: join(agent.folder, 'key.pem') }
+  writeFileSync(files.cert, own.cert)
+  writeFileSync(files.key, own.key)
+  const host = await startAgent(t, { supervisor, config: { listen: { tls: files } } })
+  const token = await host.token('viewer')
+  const url = host.url.replace('ws:', 'wss:')
+  const opened = await connect({ url, token, ca: own.cert })
+  t.equal(opened.hello.agent, 'test-host')
+  await opened.close()
+  t.match(await failureOf(connect({ url, token })), { failure: 'unreachable', message: /self-signed/ })
+  t.match(await failureOf(connect({ url, token, ca: other.cert })), { failure: 'unreachable' })
+  const hosts: string[] = []
+  const checkServerIdentity = (name: string): Error | undefined => {
+    hosts.push(name)
+    return hosts.length > 1 ? new Error('not this one') : undefined
+  }
+  const named = await connect({ url, token, ca: own.cert, checkServerIdentity })
+  await named.close()
+  t.match(await failureOf(connect({ url, token, ca: own.cert, checkServerIdentity })), {
+    message: /not this one/,
+  })
+  t.equal(host.logged.filter(({ msg }) => msg === 'session opened').length, 2, 'the others brought no token')
 })
 
 await t.test('an address that brought too many wrong tokens is told how long to wait', async (t) => {

@@ -148,7 +148,7 @@ await t.test(
       fast.events({ types: ['process.state'], programs: ['many'], ...(since && { since }) }),
     )
     // four events each time, far more than wait in the client
-    while (numbers(witness.items).length < 1_500) await opened.call('process.restart', { select: ['many:*'] })
+    while (numbers(witness.items).length < 1_200) await opened.call('process.restart', { select: ['many:*'] })
     const wanted = numbers(witness.items)
     const got: number[] = []
     while (got.length < wanted.length) {
