@@ -26,7 +26,7 @@ function isPassing(code: ErrorCode, isFirst: boolean): boolean {
 }
 
 /** Items that may wait for the consumer. */
-export const QUEUE_MAX = 1000
+const QUEUE_MAX = 1000
 
 /** An async iterable that ends quietly with its signal, with `return` or with the client, and throws when it must stop. */
 export class Feed<T> implements AsyncIterableIterator<T, undefined> {

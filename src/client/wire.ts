@@ -10,7 +10,7 @@ export interface Wire {
 }
 
 /** Whom a wire tells what comes. `closed` is the last call, and comes once if the wire was ever open. */
-export interface WireUser {
+interface WireUser {
   text(frame: string): void
   /** A sign of life that is not a frame. */
   alive(): void
