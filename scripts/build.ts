@@ -1,37 +1,73 @@
-// Bundles the agent into dist/: one file for the command and the daemon, two for the client (Node and browser).
-import { cpSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
+// Bundles the agent into dist/: the command, its full command line and the daemon, each a file that loads nothing of
+// the others (docs/adr/0003-three-bundles.md); and two for the client, Node and browser.
+import { chmodSync, copyFileSync, cpSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { build } from 'esbuild'
+import { type BuildOptions, build, type Plugin } from 'esbuild'
 
 const root = resolve(import.meta.dirname, '..')
 const { version } = JSON.parse(readFileSync(resolve(root, 'package.json'), 'utf8')) as { version: string }
 const define = { AGENT_VERSION: JSON.stringify(version) }
 
+/** Entry of each bundle, and the import by which the others reach it. */
+const BUNDLES = { cli: 'src/cli/run.ts', daemon: 'src/cli/commands/daemon.ts' }
+
+/** An import of another bundle's entry becomes a require of that bundle. */
+const apart: Plugin = {
+  name: 'apart',
+  setup(build) {
+    build.onResolve({ filter: /^\.\.?\// }, ({ path, resolveDir, kind }) => {
+      const target = resolve(resolveDir, path)
+      const bundle = Object.entries(BUNDLES).find(([, entry]) => target === resolve(root, entry))
+      return bundle && kind === 'dynamic-import' ? { path: `./${bundle[0]}.cjs`, external: true } : undefined
+    })
+  },
+}
+
+const shared = { bundle: true, absWorkingDir: root, logLevel: 'warning', legalComments: 'none' } as const
+
+const command: BuildOptions = {
+  ...shared,
+  outdir: 'dist',
+  outExtension: { '.js': '.cjs' },
+  platform: 'node',
+  format: 'cjs',
+  target: 'node20.19',
+  // require loads faster than the loader of modules
+  supported: { 'dynamic-import': false },
+  minify: true,
+  plugins: [apart],
+  define: { ...define, 'import.meta.dirname': '__dirname', 'import.meta.url': 'BUNDLE_URL' },
+}
+const bundleUrl = "const BUNDLE_URL = require('node:url').pathToFileURL(__filename).href"
+
 rmSync(resolve(root, 'dist'), { recursive: true, force: true })
 mkdirSync(resolve(root, 'dist'))
-
-const shared = {
-  bundle: true,
-  absWorkingDir: root,
-  define,
-  logLevel: 'warning',
-  legalComments: 'none',
-} as const
-
 await Promise.all([
+  build({ ...command, entryPoints: { agent: 'src/main.ts' }, banner: { js: '#!/usr/bin/env node' } }),
+  build({ ...command, entryPoints: BUNDLES, banner: { js: bundleUrl } }),
   build({
     ...shared,
-    entryPoints: { agent: 'src/main.ts' },
+    define,
+    entryPoints: { client: 'src/client/index.ts' },
     outdir: 'dist',
-    outExtension: { '.js': '.cjs' },
     platform: 'node',
-    format: 'cjs',
+    format: 'esm',
+    external: ['node:*'],
     target: 'node20.19',
-    minifySyntax: true,
-    minifyWhitespace: true,
-    keepNames: true,
-    define: { ...define, 'import.meta.dirname': '__dirname', 'import.meta.url': '__filename' },
-    banner: { js: '#!/usr/bin/env node' },
+    banner: {
+      js: "import { createRequire } from 'node:module'\nconst require = createRequire(import.meta.url)",
+    },
+  }),
+  build({
+    ...shared,
+    define,
+    entryPoints: { 'client.browser': 'src/client/browser.ts' },
+    outdir: 'dist',
+    platform: 'browser',
+    format: 'esm',
+    target: 'es2022',
   }),
 ])
+chmodSync(resolve(root, 'dist/agent.cjs'), 0o755)
+copyFileSync(resolve(root, 'config.example.yaml'), resolve(root, 'dist/config.example.yaml'))
 cpSync(resolve(root, 'assets'), resolve(root, 'dist/assets'), { recursive: true })

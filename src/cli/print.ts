@@ -54,7 +54,9 @@ const PRINTERS: { [M in MethodName]?: Printer<M> } = {
           : 'not installed: agent init',
       ],
       ...problems.map((problem) => ['problem', problem] as const),
-      ...info.orphans.map(({ process, pid }) => ['orphan', `${process}: pid ${pid} was left by a killed supervisord`] as const),
+      ...info.orphans.map(
+        ({ process, pid }) => ['orphan', `${process}: pid ${pid} was left by a killed supervisord`] as const,
+      ),
     ]),
   'agent.info': ({ supervisor, listen, cron, panel, ...info }) =>
     facts([

@@ -1,0 +1,8 @@
+/** The options of a plain `agent [--config FILE] daemon`; null for any other command line. */
+export function plainDaemon(argv: readonly string[]): { config?: string } | null {
+  const words = [...argv]
+  const at = words.indexOf('--config')
+  const config = at >= 0 ? words.splice(at, 2)[1] : undefined
+  if (words.length !== 1 || words[0] !== 'daemon' || (at >= 0 && config === undefined)) return null
+  return config === undefined ? {} : { config }
+}
