@@ -4,7 +4,7 @@ export class KeyedMutex {
 
   run<T>(key: string, task: () => Promise<T>): Promise<T> {
     const before = this.#tails.get(key) ?? Promise.resolve()
-    const mine = before.then(task, task)
+    const mine = before.then(task)
     const settled = mine.catch(() => undefined)
     this.#tails.set(key, settled)
     void settled.then(() => {
