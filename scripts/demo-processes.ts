@@ -38,7 +38,7 @@ export class KeptService {
     const out = openSync(log, 'a')
     const child = spawn(file, args, {
       cwd: folder,
-      env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', ...env, [MARK]: folder },
+      env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', ...env, ...markOf(folder) },
       stdio: ['ignore', out, out],
       detached: true,
     })
@@ -60,6 +60,11 @@ export class KeptService {
     this.#isStopping = true
     this.#child?.kill('SIGTERM')
   }
+}
+
+/** What a process must have in its environment to belong to the demo in that folder. */
+export function markOf(folder: string): Record<string, string> {
+  return { [MARK]: folder }
 }
 
 /** Processes that belong to the demo in that folder. */

@@ -1,25 +1,32 @@
 // The demo that scripts/demo prepares: supervisord with workers, the agent against it, events until it is ended.
-import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process'
-import { chmodSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { supervisorCommand } from '../test/fixtures/supervisor-command.ts'
-import { until } from '../test/fixtures/wait.ts'
 import { type DemoFiles, layOut, releaseLock, takeLock } from './demo-files.ts'
-import { endAll, KeptService } from './demo-processes.ts'
+import { endAll, KeptService, markOf } from './demo-processes.ts'
 
 const ROOT = resolve(import.meta.dirname, '..')
 const AGENT = resolve(ROOT, 'dist/agent.cjs')
+const READY_MS = 15_000
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 const ended = new AbortController()
-for (const signal of SIGNALS) process.on(signal, () => ended.abort())
+for (const signal of SIGNALS) process.on(signal, () => ended.abort(signal))
 // nobody reads any more: a closed terminal, or head
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => ended.abort())
 
 let services: KeptService[] = []
 let events: ChildProcess | null = null
 process.exitCode = await main()
+if (ended.signal.reason === 'SIGHUP') {
+  // the terminal is gone: an ordinary exit would try to reset it, and abort
+  process.removeAllListeners('SIGHUP')
+  process.kill(process.pid, 'SIGHUP')
+}
 
 async function main(): Promise<number> {
   let leftOver: string | null
@@ -30,27 +37,42 @@ async function main(): Promise<number> {
   }
   try {
     if (leftOver !== null) await clearUp(leftOver)
-    build()
+    await build()
     return await run(layOut())
   } catch (error) {
-    return complain(error)
+    return ended.signal.aborted ? 0 : complain(error)
   } finally {
     releaseLock()
   }
 }
 
-function build(): void {
-  const { status } = spawnSync(process.execPath, ['--import', 'tsx', 'scripts/build.ts'], {
+/** Builds, unless what is there is newer than its sources. */
+async function build(): Promise<void> {
+  if (isFresh(AGENT, ['src', 'assets', 'scripts/build.ts', 'package.json'])) return
+  const child = spawn(process.execPath, ['--import', 'tsx', 'scripts/build.ts'], {
     cwd: ROOT,
     stdio: 'inherit',
   })
+  const [status] = await once(child, 'exit')
   if (status !== 0) throw new Error('the build failed')
-  chmodSync(AGENT, 0o755)
+  ended.signal.throwIfAborted()
+}
+
+function isFresh(product: string, sources: readonly string[]): boolean {
+  const changed = (path: string): number => {
+    const stat = statSync(path)
+    const inside = stat.isDirectory() ? readdirSync(path) : []
+    return Math.max(stat.mtimeMs, ...inside.map((name) => changed(resolve(path, name))))
+  }
+  return (
+    existsSync(product) && sources.every((path) => changed(resolve(ROOT, path)) < statSync(product).mtimeMs)
+  )
 }
 
 async function run(demo: DemoFiles): Promise<number> {
   let status = 0
   try {
+    chmodSync(AGENT, 0o755)
     await start(demo)
     await streamEvents(demo)
   } catch (error) {
@@ -103,16 +125,18 @@ async function start(demo: DemoFiles): Promise<void> {
   introduce(demo, token.trim(), `ws://${listen.host}:${listen.port}/ws`)
 }
 
-/** Waits until a command works that needs the service. */
+/** Repeats a command that needs the service until it works. */
 async function ready(service: KeptService, log: string, command: () => Promise<string>): Promise<string> {
-  try {
-    return await until(async () => {
-      if (ended.signal.aborted) throw new Error('ended')
-      if (!service.isRunning) throw new Error('it ended')
+  const deadline = performance.now() + READY_MS
+  for (;;) {
+    try {
       return await command()
-    }, 'it')
-  } catch (error) {
-    throw new Error(`${(error as Error).message}\nend of ${log}:\n${endOf(log)}`, { cause: error })
+    } catch (error) {
+      ended.signal.throwIfAborted()
+      if (!service.isRunning || performance.now() > deadline)
+        throw new Error(`${(error as Error).message}\nend of ${log}:\n${endOf(log)}`, { cause: error })
+    }
+    await setTimeout(50)
   }
 }
 
@@ -157,20 +181,18 @@ Events, until Ctrl-C:
 async function streamEvents(demo: DemoFiles): Promise<void> {
   const child = spawn(process.execPath, [AGENT, '--socket', demo.adminSocket, 'events'], {
     stdio: ['ignore', 'inherit', 'inherit'],
+    env: { ...process.env, ...markOf(demo.folder) },
   })
   events = child
   const seconds = Number(process.env['DEMO_SECONDS'] ?? 0)
-  const timer = seconds > 0 ? setTimeout(() => ended.abort(), seconds * 1000) : undefined
-  try {
-    const status = await new Promise<number | null>((done) => {
-      child.once('exit', done)
-      ended.signal.addEventListener('abort', () => done(0))
-      if (ended.signal.aborted) done(0)
-    })
-    if (status !== 0 && !ended.signal.aborted) throw new Error(`agent events ended with ${status}`)
-  } finally {
-    clearTimeout(timer)
-  }
+  const timer = seconds > 0 && AbortSignal.timeout(seconds * 1000)
+  if (timer) timer.addEventListener('abort', () => ended.abort())
+  const status = await new Promise<number | null>((done) => {
+    child.once('exit', done)
+    ended.signal.addEventListener('abort', () => done(0))
+    if (ended.signal.aborted) done(0)
+  })
+  if (status !== 0 && !ended.signal.aborted) throw new Error(`agent events ended with ${status}`)
 }
 
 /** @throws when a process is left */
