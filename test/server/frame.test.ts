@@ -60,7 +60,13 @@ const rows = [
     code: INVALID_REQUEST,
     id: 1,
   },
-  { it: 'depth 17', text: within(nested(16)), code: INVALID_REQUEST, id: null },
+  { it: 'depth 17', text: within(nested(16)), code: INVALID_REQUEST, id: 1 },
+  {
+    it: 'depth 17 before the id',
+    text: `{"params":${nested(16)},"id":1,"jsonrpc":"2.0","method":"agent.info"}`,
+    code: INVALID_REQUEST,
+    id: null,
+  },
   { it: '30 000 brackets', text: '['.repeat(30_000), code: INVALID_REQUEST, id: null },
   {
     it: '30 000 brackets behind an escaped quote',
