@@ -106,6 +106,7 @@ async function build(config: Config, logger: Logger, teardown: Teardown): Promis
     logger,
   })
   sessions.start()
+  teardown.defer(() => sessions.stop())
   const open = sessions.open.bind(sessions)
 
   const gid = groupId(SOCKET_GROUP)

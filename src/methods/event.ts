@@ -37,7 +37,7 @@ export const eventMethods = {
       const start = streams.subscribe({ types, programs, since })
       if (start.mode === 'resumed') return start
       // the same tick: no event lies between the position and the snapshot
-      return { ...start, snapshot: { processes: processes.list(undefined, principal).processes } }
+      return { ...start, snapshot: { processes: processes.list(undefined, principal, programs).processes } }
     },
   }),
 

@@ -28,7 +28,9 @@ export const supervisorMethods = {
       problems: z.array(z.string()).describe('what is missing, with the line to add'),
       orphans: z
         .array(z.strictObject({ process: z.string(), pid: z.int() }))
-        .describe('processes left running by a supervisord that was killed; its successor started them again'),
+        .describe(
+          'processes left running by a supervisord that was killed; its successor started them again',
+        ),
       listener: z.strictObject({
         installed: z.boolean(),
         connected: z.boolean(),

@@ -12,15 +12,16 @@ import type { MethodSpec } from '../protocol/method.ts'
 type AnyMethod = MethodSpec<z.ZodObject, z.ZodObject, Context>
 type Result = Record<string, unknown>
 
-/** Refusals before any effect: a repeat of the call may well succeed, so that they are not kept for its key. */
+/**
+ * Refusals before any effect: a repeat of the call may well succeed, so that they are not kept for its key. An
+ * unreachable supervisord is one only where it was not asked at all.
+ */
 const REFUSALS: ReadonlySet<ErrorCode> = new Set([
   'FORBIDDEN',
   'POLICY_DENIED',
   'INVALID_PARAMS',
   'PROCESS_NOT_FOUND',
-  'SUPERVISOR_UNREACHABLE',
   'TOO_MANY_REQUESTS',
-  'SHUTTING_DOWN',
 ])
 const ISSUES_MAX = 3
 const ISSUE_CHARS = 300
@@ -59,7 +60,7 @@ export class Dispatcher {
     return await this.#keys.run(
       { owner: principal.id, key: idempotencyKey, method: name, params, secrets: method.secretResults ?? [] },
       () => this.#run(name, method, params, context),
-      (error) => error instanceof AgentError && REFUSALS.has(error.code),
+      isRefusal,
     )
   }
 
@@ -88,6 +89,13 @@ export class Dispatcher {
     )
     throw new Error(`${name} made a result outside its schema`)
   }
+}
+
+function isRefusal(error: unknown): boolean {
+  if (!(error instanceof AgentError)) return false
+  return (
+    REFUSALS.has(error.code) || (error.code === 'SUPERVISOR_UNREACHABLE' && error.facts['asked'] === false)
+  )
 }
 
 function invalid(issues: { path: string; message: string }[]): AgentError {

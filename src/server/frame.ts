@@ -13,7 +13,8 @@ export interface Frame {
  * cannot print.
  */
 export function readFrame(text: string, maxDepth: number): Frame {
-  if (isDeeper(text, maxDepth)) return refused(null, 'INVALID_REQUEST', `nested deeper than ${maxDepth}`)
+  if (isDeeper(text, maxDepth))
+    return refused(idBefore(text), 'INVALID_REQUEST', `nested deeper than ${maxDepth}`)
   let value: unknown
   try {
     value = JSON.parse(text)
@@ -32,6 +33,12 @@ export function readFrame(text: string, maxDepth: number): Frame {
 
 function refused(id: RequestId | null, code: 'PARSE_ERROR' | 'INVALID_REQUEST', message: string): Frame {
   return { request: null, id, error: new AgentError(code, message) }
+}
+
+/** The id of a frame that is not parsed, where it stands before anything nested, as clients write it. */
+function idBefore(text: string): RequestId | null {
+  const [, id] = /^\s*\{[^{}[\]]{0,512}?"id"\s*:\s*("[^"\\]{0,64}"|-?\d{1,15})\s*[,}]/.exec(text) ?? []
+  return id === undefined ? null : idOf({ id: JSON.parse(id) as unknown })
 }
 
 function idOf(value: unknown): RequestId | null {

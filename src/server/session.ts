@@ -1,4 +1,5 @@
-import { mayUseProgram, type Principal } from '../core/access/principal.ts'
+import type { Principal } from '../core/access/principal.ts'
+import { anyGlob } from '../lib/glob.ts'
 import type { Logger } from '../logger.ts'
 import type { Context, EventFilter, LogStreamRequest, Services, Streams } from '../methods/context.ts'
 import { openRpcDocument } from '../methods/openrpc.ts'
@@ -16,6 +17,9 @@ import { Rate } from './rate.ts'
 
 export type Limits = { readonly [key in keyof typeof LIMITS]: number }
 
+/** What makes room is let in when there is none. */
+const RELIEF = new Set(['rpc.cancel', 'event.unsubscribe', 'log.unfollow'])
+
 export interface SessionDeps {
   link: Link
   principal: Principal
@@ -24,6 +28,11 @@ export interface SessionDeps {
   limits: Limits
   logger: Logger
   onClosed(session: Session): void
+}
+
+interface Call {
+  end: AbortController
+  isKeyed: boolean
 }
 
 const PROGRESS_EVERY_MS = 100
@@ -35,7 +44,7 @@ export class Session implements LinkUser, Streams {
   readonly #deps: SessionDeps
   readonly #outlet: Outlet
   readonly #rate: Rate
-  readonly #calls = new Map<RequestId, AbortController>()
+  readonly #calls = new Map<RequestId, Call>()
   readonly #events = new Map<string, EventStream>()
   readonly #logs = new Map<string, LogStream>()
   #made = 0
@@ -84,7 +93,7 @@ export class Session implements LinkUser, Streams {
         request.id,
         new AgentError('TOO_MANY_REQUESTS', `over ${limits.requestsPerSecond} requests a second`),
       )
-    if (this.#calls.size >= limits.inFlight)
+    if (this.#calls.size >= limits.inFlight && !RELIEF.has(request.method))
       return this.#answerError(
         request.id,
         new AgentError('TOO_MANY_REQUESTS', `${limits.inFlight} requests are in flight`),
@@ -108,7 +117,9 @@ export class Session implements LinkUser, Streams {
 
   closed(): void {
     this.#isEnding = true
-    for (const call of this.#calls.values()) call.abort(new AgentError('CANCELLED', 'the connection ended'))
+    // a call with a key goes on: its caller comes back with the key and gets the outcome
+    for (const { end, isKeyed } of this.#calls.values())
+      if (!isKeyed) end.abort(new AgentError('CANCELLED', 'the connection ended'))
     for (const stream of this.#logs.values()) stream.stop()
     this.#outlet.release()
     this.#events.clear()
@@ -119,8 +130,8 @@ export class Session implements LinkUser, Streams {
   /** Ends every call with a definite answer, because the agent stops. */
   shutDown(): void {
     this.#isEnding = true
-    for (const call of this.#calls.values())
-      call.abort(new AgentError('SHUTTING_DOWN', 'the agent is stopping'))
+    for (const { end } of this.#calls.values())
+      end.abort(new AgentError('SHUTTING_DOWN', 'the agent is stopping'))
   }
 
   /** Sends new events to every subscription. */
@@ -184,7 +195,7 @@ export class Session implements LinkUser, Streams {
       logs: services.logs,
       outlet: this.#outlet,
       logger,
-      isAllowed: ({ program }) => principal.scopes.has('logs') && mayUseProgram(principal)(program),
+      isAllowed: ({ program }) => principal.scopes.has('logs') && anyGlob(principal.programs)(program),
     })
     const sources = services.logs.sources(entries, channels)
     this.#logs.set(stream.id, stream)
@@ -203,11 +214,11 @@ export class Session implements LinkUser, Streams {
   }
 
   async #serve(request: Request, id: RequestId): Promise<void> {
-    const call = new AbortController()
-    this.#calls.set(id, call)
+    const end = new AbortController()
+    this.#calls.set(id, { end, isKeyed: request.params?.['idempotencyKey'] !== undefined })
     try {
       if (this.#isEnding) throw new AgentError('SHUTTING_DOWN', 'the agent is stopping')
-      const context = this.#context(id, call.signal)
+      const context = this.#context(id, end.signal)
       const result = await this.#deps.dispatcher.dispatch(request.method, request.params ?? {}, context)
       this.#answer(id, result)
     } catch (error) {
@@ -234,7 +245,7 @@ export class Session implements LinkUser, Streams {
       describe: () => openRpcDocument(services.agent.version),
       cancel: (other) => {
         const call = this.#calls.get(other)
-        call?.abort(new AgentError('CANCELLED', 'cancelled by the caller'))
+        call?.end.abort(new AgentError('CANCELLED', 'cancelled by the caller'))
         return call !== undefined
       },
     }
@@ -244,6 +255,8 @@ export class Session implements LinkUser, Streams {
     const frame = Buffer.from(JSON.stringify({ jsonrpc: '2.0', id, result }))
     const { frameOutBytes } = this.#deps.limits
     if (frame.length <= frameOutBytes) return this.#send(frame)
+    // a stream whose name the caller never learns could not be ended
+    if (typeof result['subscription'] === 'string') this.unsubscribe(result['subscription'])
     this.#answerError(
       id,
       new AgentError(

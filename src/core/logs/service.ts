@@ -41,7 +41,7 @@ export class LogService {
   #isStopped = false
 
   /**
-   * The text from the last lines or from a cursor on, for ever, in batches of whole characters: 4 KiB or 50 ms, at
+   * The text from the last lines or from a cursor on (first an empty one where nothing is there yet), for ever, in batches of whole characters: 4 KiB or 50 ms, at
    * most 64 KiB. A file that is not there yet is waited for. Ends when the signal aborts or the service stops.
    * @throws {AgentError} LOG_UNAVAILABLE, also later when the file is replaced by a link; INVALID_PARAMS for a cursor
    */
@@ -65,9 +65,12 @@ export class LogService {
         const follower = file.attach(() => reading.isEnded || currentPath(source, path) !== path)
         try {
           file.throwIfRefused()
-          if (isFirst)
+          if (isFirst) {
             await place(file.chain, follower.position, cursor === undefined ? { lines } : { lines, cursor })
-          else follower.position.offset = 0
+            const { generation, offset } = follower.position
+            // a log that stays quiet has a cursor too: whoever comes back with it misses nothing
+            if (generation?.size === offset) yield { text: '', cursor: generation.cursor(offset, null) }
+          } else follower.position.offset = 0
           for (let isDue = true; !reading.isEnded; isDue = false) {
             const chunk = await file.next(follower, isDue)
             if (!chunk || reading.isEnded) break

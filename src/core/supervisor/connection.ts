@@ -106,7 +106,7 @@ export class SupervisorConnection {
     if (this.isUp) return
     const reason = this.#status.reason ?? 'it was not asked yet'
     throw new AgentError('SUPERVISOR_UNREACHABLE', `supervisord is ${this.#status.state}: ${reason}`, {
-      facts: { state: this.#status.state },
+      facts: { state: this.#status.state, asked: false },
     })
   }
 

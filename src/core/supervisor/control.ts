@@ -1,6 +1,7 @@
 // Start, stop, restart and signal. Each process has its own call, never a multicall: supervisord runs waiting calls
 // inside a multicall one after another. No call waits inside supervisord: it is asked to begin, and the process table
 // tells when it is done, so that a stop of an hour costs neither a connection nor anybody's patience.
+import { setMaxListeners } from 'node:events'
 import { KeyedMutex } from '../../lib/keyed-mutex.ts'
 import { sleep } from '../../lib/sleep.ts'
 import { AgentError, type ErrorCode } from '../../protocol/errors.ts'
@@ -121,6 +122,7 @@ export class ProcessControl {
     this.#connection.assertUp()
     const deadline = AbortSignal.timeout(options.timeoutMs)
     const signal = AbortSignal.any([options.signal, deadline])
+    setMaxListeners(0, signal) // one for each process
     if (effect === 'stops') await this.#noteYoung(entries, signal)
     let done = 0
     const results = await Promise.all(

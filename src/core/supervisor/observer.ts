@@ -238,6 +238,8 @@ export class Observer {
     const { table, exits } = this.#deps
     const seen = new Set<string>()
     const known = this.#isPrimed ? null : exits.known()
+    // whoever subscribed before saw an empty list
+    if (!this.#isPrimed) this.#deps.bus.publishGap()
     for (const info of infos) {
       if (info.group === OWN_GROUP) continue
       const name = nameOf(info.group, info.name)

@@ -1,3 +1,4 @@
+import { anyGlob } from '../../lib/glob.ts'
 import type { Process, ProcessResult } from '../../protocol/process.ts'
 import { mayUseProgram, type Principal } from '../access/principal.ts'
 import type { EventBus } from '../events/bus.ts'
@@ -33,12 +34,19 @@ export class ProcessService {
   }
 
   /**
-   * From memory, never waiting for supervisord. Without a selection: all that the principal may see.
+   * From memory, never waiting for supervisord. Without a selection: all that the principal may see. `programs`: only
+   * processes of programs that one of these globs matches.
    * @throws {AgentError} PROCESS_NOT_FOUND, FORBIDDEN
    */
-  list(select: readonly string[] | undefined, principal: Principal): ProcessList {
+  list(
+    select: readonly string[] | undefined,
+    principal: Principal,
+    programs?: readonly string[],
+  ): ProcessList {
     const { state, reason, since } = this.#connection.status
-    const entries = select ? this.select(select, principal) : this.#visible(principal)
+    const selected = select ? this.select(select, principal) : this.#visible(principal)
+    const isWanted = programs ? anyGlob(programs) : () => true
+    const entries = selected.filter(({ program }) => isWanted(program))
     return {
       epoch: this.#bus.epoch,
       seq: this.#bus.seq,

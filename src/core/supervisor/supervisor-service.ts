@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import * as z from 'zod'
 import { AgentError } from '../../protocol/errors.ts'
 import type { SupervisorState } from '../../protocol/events.ts'
@@ -192,6 +193,7 @@ export class SupervisorService {
     const { rpc, table, watch } = this.#deps
     await rpc.call('supervisor.stopProcessGroup', [group, false], { signal })
     const within = AbortSignal.any([signal, AbortSignal.timeout(STOP_MS)])
+    setMaxListeners(0, within) // one for each process
     const members = table.all().filter((entry) => entry.group === group)
     await Promise.all(
       members.map(({ name }) =>
