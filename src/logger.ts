@@ -17,6 +17,9 @@ const SECRETS = [
 ]
 
 /** The agent's log: JSON lines, synchronous, so that the last line before a crash is on disk. */
-export function createLogger(level: string, destination: DestinationStream = pino.destination({ dest: 2, sync: true })): Logger {
+export function createLogger(
+  level: string,
+  destination: DestinationStream = pino.destination({ dest: 2, sync: true }),
+): Logger {
   return pino({ level, base: null, redact: { paths: SECRETS, censor: '[secret]' } }, destination)
 }
