@@ -1,7 +1,8 @@
 import { Command, CommanderError } from 'commander'
+import { ConnectionError } from '../client/index.ts'
 import { ConfigError } from '../config.ts'
-import type { MethodName } from '../methods/index.ts'
-import { AgentError, ERRORS } from '../protocol/errors.ts'
+import { METHODS, type MethodName } from '../methods/index.ts'
+import { AgentError, ERRORS, toWireError } from '../protocol/errors.ts'
 import { agentVersion } from '../version.ts'
 import { addMethodCommands, commandAt, wholeNumber } from './args.ts'
 import { completionScript } from './commands/completion.ts'
@@ -29,7 +30,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     await program.parseAsync(argv, { from: 'user' })
     return status
   } catch (error) {
-    return report(error)
+    return report(error, program.opts<Globals>())
   }
 }
 
@@ -140,11 +141,17 @@ async function callMethod(
   try {
     const result: Record<string, unknown> = await client.call(method, params, {
       signal: cancel.signal,
+      mutates: METHODS[method].mutating,
       onProgress: progress.update,
     })
     progress.end()
     process.stdout.write(globals.json ? `${JSON.stringify(result)}\n` : print(method, result))
     return exitOf(method, result)
+  } catch (error) {
+    // scripts read 4 as: the state is not known
+    if (method === 'process.list' && error instanceof AgentError && error.code !== 'INVALID_PARAMS')
+      return Math.max(4, report(error, globals))
+    throw error
   } finally {
     progress.end()
     process.off('SIGINT', interrupt)
@@ -158,7 +165,8 @@ function exitOf(method: MethodName, result: Record<string, unknown>): number {
   return results?.some(({ ok }) => !ok) ? 1 : 0
 }
 
-function report(error: unknown): number {
+/** Says what went wrong: in words on stderr, with --json as an object on stdout too. */
+function report(error: unknown, { json }: Globals): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
   const say = (text: string) => process.stderr.write(`agent: ${harmless(text)}\n`)
   if (error instanceof ConfigError || error instanceof UsageError) {
@@ -166,11 +174,12 @@ function report(error: unknown): number {
     return 2
   }
   if (error instanceof AgentError) {
+    if (json) process.stdout.write(`${JSON.stringify({ error: toWireError(error) })}\n`)
     say(error.message)
     return ERRORS[error.code].exit
   }
   say(error instanceof Error ? error.message : String(error))
-  return 1
+  return error instanceof ConnectionError ? 4 : 1
 }
 
 function list(value: string, before: string[] | undefined): string[] {

@@ -24,12 +24,6 @@ export const Select = z.array(Selector).min(1).max(1000)
 
 export const GroupName = ProcessName.meta({ description: 'a group of processes' })
 
-/** Names that we create. */
-export const ProgramName = z
-  .string()
-  .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/)
-  .refine((name) => name !== 'all' && !/\.surge\d+$/.test(name), 'reserved name')
-
 export const TokenName = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}$/, 'letters, digits and _ . @ - only, 64 at most')

@@ -1,14 +1,12 @@
-import type { Globals } from '../globals.ts'
+import { ConfigError, loadConfig } from '../../config.ts'
+import { notifySystemd } from '../../core/host/systemd.ts'
+import { startDaemon } from '../../daemon.ts'
+import { createLogger } from '../../logger.ts'
 
-/** Runs the agent until SIGTERM or SIGINT. @returns the exit status */
-export async function runDaemon(globals: Globals): Promise<number> {
-  const [{ loadConfig }, { createLogger }, { startDaemon }, { notifySystemd }] = await Promise.all([
-    import('../../config.ts'),
-    import('../../logger.ts'),
-    import('../../daemon.ts'),
-    import('../../core/host/systemd.ts'),
-  ])
-  const config = loadConfig(globals.config)
+/** Runs the agent until SIGTERM or SIGINT. @returns the exit status: 2 for a wrong config, 1 for any other failure */
+export async function runDaemon(options: { config?: string }): Promise<number> {
+  const config = configOf(options.config)
+  if (!config) return 2
   const logger = createLogger(config.log.level)
   let isDefect = false
   const stopped = new Promise<string>((resolve) => {
@@ -21,6 +19,7 @@ export async function runDaemon(globals: Globals): Promise<number> {
     process.on('uncaughtException', defect)
     process.on('unhandledRejection', defect)
   })
+  process.on('SIGHUP', () => logger.info('nothing to reload: tokens are read live, all else at the start'))
   try {
     const daemon = await startDaemon(config, logger)
     await notifySystemd('READY=1')
@@ -33,4 +32,14 @@ export async function runDaemon(globals: Globals): Promise<number> {
     return 1
   }
   return isDefect ? 1 : 0
+}
+
+function configOf(path: string | undefined) {
+  try {
+    return loadConfig(path)
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    process.stderr.write(`agent: ${error.message}\n`)
+    return null
+  }
 }

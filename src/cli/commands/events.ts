@@ -10,6 +10,7 @@ export interface EventsOptions {
 
 /** Prints events as they come, until Ctrl-C; reconnects by itself and says what it missed. */
 export async function eventsCommand(options: EventsOptions, globals: Globals): Promise<number> {
+  const since = options.since === undefined ? {} : { since: position(options.since) }
   const client = await openClient(globals, { reconnect: true })
   const stop = new AbortController()
   process.once('SIGINT', () => stop.abort())
@@ -18,7 +19,6 @@ export async function eventsCommand(options: EventsOptions, globals: Globals): P
     if (state === 'reconnecting')
       process.stderr.write(`agent: the connection is gone (${reason}); trying again\n`)
   })
-  const since = options.since === undefined ? {} : { since: position(options.since) }
   const filter = {
     ...(options.types ? { types: options.types } : {}),
     ...(options.programs ? { programs: options.programs } : {}),

@@ -73,7 +73,7 @@ async function throughAgent(wish: Wish, globals: Globals): Promise<Made> {
     throw error
   }
   try {
-    return await client.call('token.create', wish)
+    return await client.call('token.create', wish, { mutates: true })
   } finally {
     await client.close()
   }

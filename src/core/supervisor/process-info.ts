@@ -21,11 +21,6 @@ export type ProcessInfo = z.infer<typeof ProcessInfo>
 
 const Faulty = z.object({ faultCode: z.int(), faultString: z.string() })
 
-/** @throws {AgentError} SUPERVISOR_UNREACHABLE when the answer is not what supervisord gives */
-export function parseProcessInfos(value: unknown): ProcessInfo[] {
-  return parsed(z.array(ProcessInfo), value)
-}
-
 /** One item of a batch. @throws {AgentError} SUPERVISOR_FAULT when that item failed */
 export function parseBatchItem<T>(schema: z.ZodType<T>, item: unknown): T {
   const fault = Faulty.safeParse(item)

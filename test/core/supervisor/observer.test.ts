@@ -300,7 +300,7 @@ await t.test('supervisord comes and goes', async (t) => {
 
   await t.test('started again: running, and the table is true', async (t) => {
     await host.start()
-    await until(() => stack.connection.isUp, 'it to be back')
+    await until(() => stack.connection.isUp, 'it to be back within two seconds', 2000)
     t.match(states().at(-1), { state: 'running' })
     await waitState('web', 'RUNNING')
     t.not(stack.table.get('web')?.pid, pid)

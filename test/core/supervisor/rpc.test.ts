@@ -289,14 +289,16 @@ await t.test('decoding', (t) => {
     },
   ]
   for (const { xml, is } of cases) {
-    t.same(scanAnswer(wrap(xml)), is, xml)
+    t.same(scanAnswer(Buffer.from(wrap(xml))), is, xml)
     t.same(decodeAnswer(Buffer.from(wrap(xml))), is, `package: ${xml}`)
   }
   for (const xml of ['', '<methodResponse>', wrap('<value><array><data>'), wrap('')])
-    t.throws(() => scanAnswer(xml), AgentError, `not an answer: ${xml}`)
+    t.throws(() => scanAnswer(Buffer.from(xml)), AgentError, `not an answer: ${xml}`)
   const proto = scanAnswer(
-    wrap(
-      '<value><struct><member><name>__proto__</name><value><int>1</int></value></member></struct></value>',
+    Buffer.from(
+      wrap(
+        '<value><struct><member><name>__proto__</name><value><int>1</int></value></member></struct></value>',
+      ),
     ),
   ) as object
   t.equal(({} as { polluted?: unknown }).polluted, undefined)
