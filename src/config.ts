@@ -1,10 +1,11 @@
 import { readFileSync, statSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { isAbsolute } from 'node:path'
-import { type Document, isMap, isPair, LineCounter, parseDocument } from 'yaml'
+import { type Document, isMap, isPair, LineCounter, parseDocument, visit, type YAMLError } from 'yaml'
 import * as z from 'zod'
 import { Glob } from './protocol/names.ts'
 import { Role, Scope } from './protocol/scopes.ts'
+import { isLoopback } from './transports/loopback.ts'
 
 export const DEFAULT_CONFIG = '/etc/supervisor-agent/config.yaml'
 
@@ -30,7 +31,13 @@ function section<S extends z.ZodRawShape>(shape: S) {
 
 /** The config file. Every key has a default; the names are part of the protocol. */
 export const Config = z.strictObject({
-  name: z.string().min(1).max(64).default(hostname).describe('name of this host for the panel'),
+  name: z
+    .string()
+    .min(1)
+    .max(64)
+    .regex(/^\P{Cc}*$/u, 'expected text without control characters')
+    .default(hostname)
+    .describe('name of this host for the panel'),
   stateDir: Path.default('/var/lib/supervisor-agent').describe('what must survive a restart (0700)'),
   spoolDir: Path.default('/var/spool/supervisor-agent').describe('results of cron jobs, by user (0711)'),
   tokensFile: Path.default('/etc/supervisor-agent/tokens.json').describe(
@@ -61,7 +68,7 @@ export const Config = z.strictObject({
     localUsers: z.array(z.string().min(1)).default([]),
     host: z.string().min(1).default('127.0.0.1').describe('any other than loopback needs tls'),
     port: z
-      .union([z.int().min(0).max(65_535), z.literal('off')])
+      .union([z.int().min(0).max(65_535), z.literal('off')], 'expected a port from 0 to 65535, or off')
       .default(9877)
       .describe('0 = any free port, off = no TCP'),
     tls: section({
@@ -125,8 +132,9 @@ export class ConfigError extends Error {
 export function loadConfig(path = DEFAULT_CONFIG): Config {
   let text: string
   try {
-    const { size } = statSync(path)
-    if (size > 1024 * 1024) throw new ConfigError(`${path}: larger than 1 MiB, which no config is`)
+    const stat = statSync(path)
+    if (!stat.isFile()) throw new ConfigError(`${path}: expected a file`)
+    if (stat.size > 1024 * 1024) throw new ConfigError(`${path}: larger than 1 MiB, which no config is`)
     text = readFileSync(path, 'utf8')
   } catch (error) {
     if (error instanceof ConfigError) throw error
@@ -138,18 +146,17 @@ export function loadConfig(path = DEFAULT_CONFIG): Config {
     else throw new ConfigError(`${path}: ${(error as Error).message}`)
   }
   const config = parseConfig(text, path)
-  return { ...config, supervisor: { ...config.supervisor, password: passwordOf(config) } }
+  return { ...config, supervisor: { ...config.supervisor, password: passwordOf(config, path) } }
 }
 
 /** @throws {ConfigError} */
 export function parseConfig(text: string, path: string): Config {
   const lines = new LineCounter()
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true })
-  const [broken] = document.errors
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, stringKeys: true })
+  const [broken] = [...document.errors, ...document.warnings]
   if (broken)
-    throw new ConfigError(`${path}:${lines.linePos(broken.pos[0]).line}: not YAML: ${broken.message}`)
-  const value: unknown = document.toJS({ maxAliasCount: 10 }) ?? {}
-  const result = Config.safeParse(value)
+    throw new ConfigError(`${path}:${lines.linePos(broken.pos[0]).line}: ${yamlWords(broken, text)}`)
+  const result = Config.safeParse(plainOf(document, path, lines))
   if (!result.success)
     throw new ConfigError(
       result.error.issues
@@ -157,9 +164,48 @@ export function parseConfig(text: string, path: string): Config {
         .map(({ line, text: what }) => `${path}:${line}: ${what}`)
         .join('\n'),
     )
-  const { cert, key } = result.data.listen.tls
-  if ((cert === '') !== (key === '')) throw new ConfigError(`${path}: listen.tls needs both cert and key`)
+  const { host, port, tls } = result.data.listen
+  const refuse = (key: string[], what: string): never => {
+    throw new ConfigError(`${path}:${lineOf(key, document, lines)}: ${key.join('.')}: ${what}`)
+  }
+  if (tls.cert !== '' && tls.key === '') refuse(['listen', 'tls', 'cert'], 'needs listen.tls.key beside it')
+  if (tls.key !== '' && tls.cert === '') refuse(['listen', 'tls', 'key'], 'needs listen.tls.cert beside it')
+  if (port !== 'off' && tls.cert === '' && !isLoopback(host))
+    refuse(
+      ['listen', 'host'],
+      'an address that others can reach needs listen.tls, or tokens could be read on the way',
+    )
   return result.data
+}
+
+/** The document as plain values. A section that is there with nothing in it is the same as one left out. */
+function plainOf(document: Document, path: string, lines: LineCounter): unknown {
+  let value: unknown
+  try {
+    value = document.toJS({ maxAliasCount: 10 }) ?? {}
+  } catch {
+    let line = 1
+    visit(document, {
+      Alias: (_key, { range }) => {
+        line = range ? lines.linePos(range[0]).line : line
+        return visit.BREAK
+      },
+    })
+    throw new ConfigError(`${path}:${line}: an alias (*) that points nowhere, or aliases of aliases`)
+  }
+  if (typeof value !== 'object' || Array.isArray(value)) return value
+  return Object.fromEntries(
+    Object.entries(value as object).filter(([key, inside]) => inside !== null || !SECTIONS.has(key)),
+  )
+}
+
+const SECTIONS = new Set(['supervisor', 'listen', 'panel', 'policy', 'log'])
+
+function yamlWords({ code, message, pos }: YAMLError, text: string): string {
+  if (code === 'DUPLICATE_KEY') return `${/^[^\s:]*/.exec(text.slice(pos[0]))?.[0]}: this key is there twice`
+  if (code === 'MULTIPLE_DOCS') return 'expected one document: no line of --- alone'
+  if (code === 'TAB_AS_INDENT') return 'not YAML: expected spaces, found a tab'
+  return `not YAML: ${message}`
 }
 
 function explain(
@@ -174,7 +220,30 @@ function explain(
       text: `${[...path, key].join('.')}: there is no such key`,
     }))
   const key = path.join('.') || 'the file'
-  return [{ line: lineOf(path, document, lines), text: `${key}: ${issue.message}` }]
+  return [{ line: lineOf(path, document, lines), text: `${key}: ${expected(issue)}` }]
+}
+
+const TYPES: Record<string, string> = {
+  string: 'text',
+  number: 'a number',
+  int: 'a whole number',
+  boolean: 'true or false',
+  array: 'a list',
+  object: 'keys with values',
+}
+
+/** What was expected, in the words of who writes the file. */
+function expected(issue: z.core.$ZodIssue): string {
+  if (/^expected |not part of this version/.test(issue.message)) return issue.message
+  const { code } = issue
+  if (code === 'invalid_type') return `expected ${TYPES[issue.expected] ?? issue.expected}`
+  if (code === 'invalid_value') return `expected one of ${issue.values.join(', ')}`
+  if (code === 'invalid_format') return 'expected a name or glob without white space and without < > &'
+  const isText = 'origin' in issue && issue.origin === 'string'
+  if (code === 'too_small')
+    return isText ? 'expected text, found nothing' : `expected ${issue.minimum} or more`
+  if (code === 'too_big') return `expected at most ${issue.maximum}${isText ? ' characters' : ''}`
+  return issue.message
 }
 
 /** Line of the key at that path; of its nearest parent that is written down, else 1. */
@@ -190,12 +259,14 @@ function lineOf(path: (string | number)[], document: Document, lines: LineCounte
   return 1
 }
 
-function passwordOf(config: Config): string {
+function passwordOf(config: Config, path: string): string {
   const { password, passwordFile } = config.supervisor
   if (passwordFile === '') return password
   try {
     return readFileSync(passwordFile, 'utf8').replace(/\r?\n$/, '')
   } catch (error) {
-    throw new ConfigError(`supervisor.passwordFile: cannot read ${passwordFile}: ${(error as Error).message}`)
+    throw new ConfigError(
+      `${path}: supervisor.passwordFile: cannot read ${passwordFile}: ${(error as Error).message}`,
+    )
   }
 }
