@@ -89,50 +89,59 @@ export function notXmlRpc(cause: unknown): AgentError {
   })
 }
 
-const TAG = /<(\/?)([a-zA-Z0-9.]+)\s*\/?>/g
+const [LESS, GREATER, SLASH, SPACE] = [0x3c, 0x3e, 0x2f, 0x20]
+/** The elements that mean something, by length and last letter, which no two of them share. */
+const TAGS = new Map(
+  ['int', 'i4', 'double', 'boolean', 'string', 'name', 'value', 'array', 'struct', 'fault'].map((name) => [
+    tagKey(name.length, name.charCodeAt(name.length - 1)),
+    name,
+  ]),
+)
 const ENTITIES: Record<string, string> = { '&amp;': '&', '&lt;': '<', '&gt;': '>' }
 
 /**
- * Decodes an answer of supervisord made of arrays, structs, strings, ints and booleans.
+ * Decodes an answer of supervisord made of arrays, structs, strings, ints and booleans. Works on the bytes: a text cut
+ * out of one big string would keep all of it in memory, and an object per tag would be megabytes of garbage.
  * @throws {AgentError} SUPERVISOR_FAULT, SUPERVISOR_UNREACHABLE as {@link decodeAnswer}
  */
-export function scanAnswer(xml: string): unknown {
-  const tag = new RegExp(TAG)
+export function scanAnswer(xml: Buffer): unknown {
   let values: unknown[] = []
   const outer: unknown[][] = []
   let textFrom = 0
   let isFault = false
   let isBare = false
-  for (let match = tag.exec(xml); match; match = tag.exec(xml)) {
-    const name = match[2] ?? ''
-    if (match[1] === '') {
+  for (let at = xml.indexOf(LESS); at >= 0; at = xml.indexOf(LESS, at + 1)) {
+    const isEnd = xml[at + 1] === SLASH
+    const end = xml.indexOf(GREATER, at)
+    const name = tagAt(xml, isEnd ? at + 2 : at + 1, end)
+    if (!isEnd) {
       if (name === 'array' || name === 'struct') {
         outer.push(values)
         values = []
       }
       isBare = name === 'value'
       isFault ||= name === 'fault'
-      textFrom = tag.lastIndex
+      textFrom = end + 1
       continue
     }
     switch (name) {
       case 'int':
       case 'i4':
       case 'double':
-        values.push(Number(xml.slice(textFrom, match.index)))
+        values.push(Number(xml.toString('latin1', textFrom, at)))
         isBare = false
         break
       case 'boolean':
-        values.push(xml.slice(textFrom, match.index) === '1')
+        values.push(xml.toString('latin1', textFrom, at) === '1')
         isBare = false
         break
       case 'string':
       case 'name':
-        values.push(unescape(xml.slice(textFrom, match.index)))
+        values.push(unescape(xml.toString('utf8', textFrom, at)))
         isBare = false
         break
       case 'value':
-        if (isBare) values.push(unescape(xml.slice(textFrom, match.index)))
+        if (isBare) values.push(unescape(xml.toString('utf8', textFrom, at)))
         isBare = false
         break
       case 'array':
@@ -152,6 +161,19 @@ export function scanAnswer(xml: string): unknown {
   if (!isFault) return value
   const { faultCode, faultString } = value as { faultCode?: unknown; faultString?: unknown }
   throw faultError(Number(faultCode), String(faultString))
+}
+
+function tagKey(length: number, last: number): number {
+  return length * 256 + last
+}
+
+/** The name of the tag between these places when it is one that means something, else ''. */
+function tagAt(xml: Buffer, from: number, end: number): string {
+  let to = end
+  while (to > from && (xml[to - 1] === SLASH || xml[to - 1] === SPACE)) to--
+  const name = TAGS.get(tagKey(to - from, xml[to - 1] ?? 0)) ?? ''
+  for (let i = 0; i < name.length; i++) if (xml[from + i] !== name.charCodeAt(i)) return ''
+  return name
 }
 
 function structOf(items: readonly unknown[]): Record<string, unknown> {

@@ -6,6 +6,12 @@ import type { ProcessTable } from './process-table.ts'
 
 const SCAN_MS = 100
 const AFTER_SECOND_MS = 15
+const LIST_BYTES = 16 * 1024
+
+interface List {
+  bytes: Buffer
+  length: number
+}
 
 export interface NudgeDeps {
   table: ProcessTable
@@ -20,9 +26,10 @@ export interface NudgeDeps {
 export class Nudge {
   readonly #deps: NudgeDeps
   readonly #due = new Map<string, NodeJS.Timeout>()
-  #buffer: Buffer = Buffer.allocUnsafe(64 * 1024)
   #fd: number | null = null
-  #last: Buffer = Buffer.alloc(0)
+  /** The list as it was, and room to read it anew: they change places. */
+  #last: List = { bytes: Buffer.allocUnsafe(LIST_BYTES), length: 0 }
+  #next: List = { bytes: Buffer.allocUnsafe(LIST_BYTES), length: 0 }
   #timer: NodeJS.Timeout | null = null
   #undo: (() => void) | null = null
   #isPoking = false
@@ -42,7 +49,7 @@ export class Nudge {
     this.stop()
     try {
       this.#fd = openSync(`/proc/${pid}/task/${pid}/children`, 'r')
-      this.#last = this.#read()
+      this.#read(this.#fd)
     } catch {
       this.#fd = null
     }
@@ -79,27 +86,29 @@ export class Nudge {
   }
 
   #scan(): void {
-    let now: Buffer
     try {
-      now = this.#read()
+      if (this.#fd === null || !this.#read(this.#fd)) return
     } catch {
       this.stop()
       this.#deps.onGone()
       return
     }
-    if (now.equals(this.#last)) return
-    this.#last = now
     this.poke()
     this.#deps.onChildren()
   }
 
-  #read(): Buffer {
-    if (this.#fd === null) return Buffer.alloc(0)
+  /** Reads the list. @returns true when it is another one */
+  #read(fd: number): boolean {
+    const list = this.#next
     for (;;) {
-      const length = readSync(this.#fd, this.#buffer, 0, this.#buffer.length, 0)
-      if (length < this.#buffer.length) return Buffer.from(this.#buffer.subarray(0, length))
-      this.#buffer = Buffer.allocUnsafe(this.#buffer.length * 2)
+      list.length = readSync(fd, list.bytes, 0, list.bytes.length, 0)
+      if (list.length < list.bytes.length) break
+      list.bytes = Buffer.allocUnsafe(list.bytes.length * 2)
     }
+    this.#next = this.#last
+    this.#last = list
+    const { bytes, length } = this.#next
+    return length !== list.length || bytes.compare(list.bytes, 0, length, 0, length) !== 0
   }
 
   #follow(name: string): void {

@@ -47,7 +47,7 @@ export class SupervisorRpc {
     options: CallOptions = {},
   ): Promise<unknown[]> {
     const list = calls.map(({ method, params }) => ({ methodName: method, params }))
-    const answer = scanAnswer((await this.#send('system.multicall', [list], options)).toString('utf8'))
+    const answer = scanAnswer(await this.#send('system.multicall', [list], options))
     if (!Array.isArray(answer) || answer.length !== calls.length)
       throw notXmlRpc(new Error('a multicall answer of another length'))
     return answer

@@ -22,6 +22,7 @@ import { indexPrograms } from './program-index-files.ts'
 import { type RpcAddress, SupervisorRpc } from './rpc.ts'
 import { StateWatch } from './state-watch.ts'
 import { SupervisorService } from './supervisor-service.ts'
+import { Transitions } from './transitions.ts'
 
 const POKE_DEADLINE_MS = 2_000
 
@@ -63,12 +64,16 @@ export class SupervisorStack {
     this.observer = new Observer({
       rpc: this.rpc,
       table: this.table,
-      bus,
-      exits: this.#exits,
+      transitions: new Transitions({
+        table: this.table,
+        bus,
+        exits: this.#exits,
+        logTail: (entry) => this.logs.crashTail(entry),
+      }),
       logger,
       seesChildren: () => this.#nudge.isWatching,
       hasListener: () => this.listener.status().connected,
-      logTail: (entry) => this.logs.crashTail(entry),
+      forgetExits: () => this.#exits.forget(),
     })
     this.listener = new ListenerServer({
       socketPath: this.#listenerSocket,

@@ -4,8 +4,10 @@ import type { Observer } from './observer.ts'
 import type { Entry, ProcessTable } from './process-table.ts'
 
 const POKE_MS = 40
-/** How often the processes that somebody waits for are asked for, when events tell of them anyway and when not. */
-const REFRESH_MS = { withEvents: 600, alone: 100 }
+/** Without events: how often the processes that somebody waits for are asked for. */
+const REFRESH_MS = 100
+/** With events: how often it is made sure that none was lost. */
+const RECONCILE_MS = 5_000
 
 /** Waits for states of processes, and keeps supervisord's loop awake meanwhile so that they come soon. */
 export class StateWatch {
@@ -84,12 +86,13 @@ export class StateWatch {
     this.#isLooping = true
     let refreshedAt = performance.now()
     while (this.#waiting.size > 0) {
-      const refreshMs = this.#observer.isEventDriven ? REFRESH_MS.withEvents : REFRESH_MS.alone
-      if (performance.now() - refreshedAt >= refreshMs) {
+      const { isEventDriven } = this.#observer
+      if (performance.now() - refreshedAt >= (isEventDriven ? RECONCILE_MS : REFRESH_MS)) {
         refreshedAt = performance.now()
-        await this.#observer
-          .refresh([...this.#waiting.keys()])
-          .catch((error: unknown) => this.#logger.debug({ err: error }, 'refresh failed'))
+        const asking = isEventDriven
+          ? this.#observer.reconcile()
+          : this.#observer.refresh([...this.#waiting.keys()])
+        await asking.catch((error: unknown) => this.#logger.debug({ err: error }, 'no answer'))
       } else this.#poke()
       await sleep(POKE_MS)
     }
