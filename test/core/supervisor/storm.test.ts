@@ -1,0 +1,74 @@
+import t from 'tap'
+import { ADMIN, startStack, waiting } from '../../fixtures/stack.ts'
+import { supervisord } from '../../fixtures/supervisord.ts'
+import { until } from '../../fixtures/wait.ts'
+
+await t.test('comparing in the middle of a storm finds nothing that events did not tell', async (t) => {
+  const host = await supervisord(t, {
+    programs: {
+      w: { command: 'sleep 300', numprocs: 40, process_name: 'w%(process_num)02d', startsecs: 0 },
+      crashing: {
+        command: '/bin/sh -c "sleep 0.3; exit 1"',
+        numprocs: 5,
+        process_name: 'c%(process_num)d',
+        startsecs: 0,
+      },
+    },
+  })
+  const { stack, events, bus } = await startStack(t, host, { listener: true })
+  const { table, processes, observer } = stack
+  await until(
+    () =>
+      table
+        .all()
+        .filter(({ group }) => group === 'w')
+        .every(({ state }) => state === 'RUNNING'),
+    'all',
+  )
+  const after = bus.seq
+  let isOver = false
+  let compared = 0
+  const comparing = (async () => {
+    while (!isOver) {
+      await observer.reconcile()
+      compared++
+    }
+  })()
+  for (let round = 0; round < 4; round++) {
+    const some = table.all().filter(({ group }, index) => group === 'w' && (index + round) % 3 === 0)
+    for (const { pid } of some) if (pid !== null && (pid + round) % 2 === 0) process.kill(pid, 'SIGKILL')
+    await processes.restart(
+      some.map(({ name }) => name),
+      ADMIN,
+      { ...waiting(), mode: 'hard', maxUnavailable: 1 },
+    )
+  }
+  isOver = true
+  await comparing
+  t.ok(compared > 10, `${compared} comparisons`)
+
+  const last = new Map<string, string>()
+  let changes = 0
+  for (const { seq, type, payload } of events()) {
+    if (type !== 'process.state' || seq <= after) continue
+    const { process, from, to, observed } = payload
+    changes++
+    if (observed) t.fail(`${process} ${from} -> ${to} was not told by an event`)
+    if (last.has(process) && last.get(process) !== from)
+      t.fail(`${process} went to ${last.get(process)}, then from ${from}`)
+    last.set(process, to)
+  }
+  t.ok(changes > 100, `${changes} changes`)
+
+  await t.test('and the table is what supervisord says', async (t) => {
+    await processes.stop(['crashing:*'], ADMIN, waiting())
+    const theirs = (await host.ctl('status')).stdout
+      .split('\n')
+      .filter((line) => line !== '' && !line.startsWith('supervisor-agent'))
+      .map((line) => line.split(/\s+/).slice(0, 2).join(' '))
+    t.same(
+      table.all().map(({ name, state }) => `${name} ${state}`),
+      theirs,
+    )
+  })
+})
