@@ -35,7 +35,7 @@ export const Config = z.strictObject({
     .string()
     .min(1)
     .max(64)
-    .regex(/^\P{Cc}*$/u, 'expected text without control characters')
+    .refine((text) => !/\p{Cc}/u.test(text), 'expected text without control characters')
     .default(hostname)
     .describe('name of this host for the panel'),
   stateDir: Path.default('/var/lib/supervisor-agent').describe('what must survive a restart (0700)'),
