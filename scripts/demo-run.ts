@@ -11,6 +11,9 @@ import { endAll, KeptService, markOf } from './demo-processes.ts'
 
 const ROOT = resolve(import.meta.dirname, '..')
 const AGENT = resolve(ROOT, 'dist/agent.cjs')
+/** What the build writes last, and what it is made from. */
+const LAST_BUILT = resolve(ROOT, 'dist/assets/event-listener.py')
+const SOURCES = ['src', 'assets', 'scripts/build.ts', 'package.json', 'config.example.yaml']
 const READY_MS = 15_000
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
@@ -48,7 +51,7 @@ async function main(): Promise<number> {
 
 /** Builds, unless what is there is newer than its sources. */
 async function build(): Promise<void> {
-  if (isFresh(AGENT, ['src', 'assets', 'scripts/build.ts', 'package.json'])) return
+  if (existsSync(AGENT) && isFresh(LAST_BUILT, SOURCES)) return
   const child = spawn(process.execPath, ['--import', 'tsx', 'scripts/build.ts'], {
     cwd: ROOT,
     stdio: 'inherit',
