@@ -118,7 +118,7 @@ function report(path: readonly string[], { diag }: Point): void {
     Object.keys(rest).length > 0 ? indent(JSON.stringify(rest, null, 2)) : '',
     indent(stack),
   ]
-  failures.push(`  ${path.join(' > ')}`)
+  failures.push(`  ${path.join(' > ').slice(0, 200)}`)
   say(lines.filter((line) => line !== '').join('\n'))
 }
 

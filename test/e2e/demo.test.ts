@@ -110,7 +110,10 @@ await t.test('what the demo prints can be used, and Ctrl-C leaves nothing runnin
     t.same(names, [...PROCESSES, ''])
   }
 
-  await shown(demo, /broken BACKOFF -> FATAL\n +broken: cannot read/)
+  const start = local.replace(/ status$/, ' start broken')
+  await until(async () => (await paste(local)).stdout.includes('broken                           FATAL'))
+  t.equal((await paste(start)).code, 1)
+  await shown(demo, /broken BACKOFF -> FATAL.*\n +broken: cannot read/)
   const [restart = ''] = line(" restart 'worker:*'")
   t.equal((await paste(restart)).code, 0)
   await shown(demo, /worker:worker_01 STARTING -> RUNNING \(pid \d+\) by local:admin/)
