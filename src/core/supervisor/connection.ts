@@ -9,11 +9,10 @@ import { parsed } from './process-info.ts'
 import type { SupervisorRpc } from './rpc.ts'
 
 const BEAT_MS = 5_000
-const BEAT_DEADLINE_MS = 5_000
+const ANSWER_MS = 5_000
 const RETRY_MS = 500
 /** A supervisord that stops its processes does so in turns of its loop, one a second unless somebody wakes it. */
 const HURRY_MS = 50
-const RETRY_DEADLINE_MS = 2_000
 
 /** What a running supervisord says of itself. */
 export interface SupervisorIdentity {
@@ -118,7 +117,7 @@ export class SupervisorConnection {
 
   async #ask(): Promise<void> {
     const { rpc } = this.#deps
-    const deadlineMs = this.isUp ? BEAT_DEADLINE_MS : RETRY_DEADLINE_MS
+    const deadlineMs = ANSWER_MS
     try {
       const before = this.#status.identity
       const pid = parsed(z.int(), await rpc.call('supervisor.getPID', [], { deadlineMs }))

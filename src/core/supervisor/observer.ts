@@ -54,6 +54,10 @@ export class Observer {
   readonly #toRefresh = new Set<string>()
   readonly #timers = new Map<'soon' | 'step' | 'refresh', NodeJS.Timeout>()
   #isPrimed = false
+  #prime = () => {}
+  readonly #primed = new Promise<void>((resolve) => {
+    this.#prime = resolve
+  })
   #mode: Mode = 'apply'
   #hadListener = false
   #isStalled = false
@@ -94,6 +98,7 @@ export class Observer {
     this.#isStopped = true
     for (const timer of this.#timers.values()) clearTimeout(timer)
     this.#marker?.done()
+    this.#prime()
   }
 
   /**
@@ -123,7 +128,9 @@ export class Observer {
   }
 
   /** One event of the listener, in order. The next one must wait for what this returns. */
-  receive(event: EventBody): void | Promise<void> {
+  async receive(event: EventBody): Promise<void> {
+    // what came before the first snapshot is told after it, with the exits that it brings; supervisord keeps the rest
+    if (!this.#isPrimed) await this.#primed
     this.#heardAtMs = performance.now()
     // it hears again: a marker will tell what it missed
     if (this.#isStalled && event.kind !== 'remote') this.reconcileSoon()
@@ -135,7 +142,8 @@ export class Observer {
         if (event.to === 'FATAL' || event.to === 'BACKOFF') this.#refreshSoon(event.group, event.process)
         return
       case 'group-added':
-        return event.group === OWN_GROUP ? undefined : this.reconcileSoon()
+        if (event.group !== OWN_GROUP) this.reconcileSoon()
+        return
       case 'group-removed':
         if (this.#mode !== 'apply') return
         for (const { name, group } of this.#deps.table.all())
@@ -143,7 +151,7 @@ export class Observer {
         return
       case 'remote':
         if (event.type === MARKER_TYPE && event.body === this.#marker?.nonce)
-          return this.#markerArrived(this.#marker)
+          await this.#markerArrived(this.#marker)
         return
       case 'supervisor-state':
       case 'other':
@@ -213,6 +221,7 @@ export class Observer {
     if (this.#isPrimed) return this.#deps.transitions.compareAll(infos)
     this.#deps.transitions.fill(infos)
     this.#isPrimed = true
+    this.#prime()
   }
 
   /** Without events nobody tells how a start or a stop goes on: ask until all have arrived. */
