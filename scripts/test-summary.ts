@@ -108,17 +108,20 @@ function watch(
 }
 
 function report(path: readonly string[], { diag }: Point): void {
+  // a file that did not end in time has its name in the diagnostics alone
+  const { expired } = diag ?? {}
+  const name = path.length === 1 && typeof expired === 'string' ? [expired, ...path] : path
   const { diff, at, stack, source, ...rest } = diag ?? {}
   const place = at as { fileName?: string; lineNumber?: number } | undefined
   const lines = [
-    `FAILED ${path.join(' > ')}`,
+    `FAILED ${name.join(' > ')}`,
     place?.fileName === undefined ? '' : `  at ${place.fileName}:${place.lineNumber ?? '?'}`,
     indent(source),
     indent(diff),
     Object.keys(rest).length > 0 ? indent(JSON.stringify(rest, null, 2)) : '',
     indent(stack),
   ]
-  failures.push(`  ${path.join(' > ').slice(0, 200)}`)
+  failures.push(`  ${name.join(' > ').slice(0, 200)}`)
   say(lines.filter((line) => line !== '').join('\n'))
 }
 
