@@ -57,6 +57,7 @@ await t.test('a failure leaves the old file and nothing else', async (t) => {
   if (process.getuid?.() === 0) return
   await chmod(dir, 0o500)
   await t.rejects(writeFileAtomic(join(dir, 'b.conf'), 'new'), { code: 'EACCES' })
+  await chmod(dir, 0o700) // so that it can be removed again
 })
 
 await t.test('writers at the same time: one of them wins as a whole', async (t) => {

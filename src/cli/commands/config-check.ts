@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { DEFAULT_CONFIG, loadConfig } from '../../config.ts'
 import type { Globals } from '../globals.ts'
 
@@ -5,8 +6,13 @@ import type { Globals } from '../globals.ts'
 export function checkConfig(globals: Globals): number {
   const config = loadConfig(globals.config)
   const path = globals.config ?? DEFAULT_CONFIG
+  const isThere = existsSync(path)
   process.stdout.write(
-    globals.json ? `${JSON.stringify({ ok: true, file: path })}\n` : `${path} is right (${config.name})\n`,
+    globals.json
+      ? `${JSON.stringify({ ok: true, file: path })}\n`
+      : isThere
+        ? `${path} is right (${config.name})\n`
+        : `there is no ${path}: the defaults apply; agent init writes it\n`,
   )
   return 0
 }

@@ -76,12 +76,7 @@ export class ExitLog {
     const [line] = lines.splice(index, 1)
     if (lines.length === 0) this.#waiting.delete(process)
     if (!line) return {}
-    const { exitStatus, signal, expected } = line
-    return {
-      ...(exitStatus === undefined ? {} : { exitStatus }),
-      ...(signal === undefined ? {} : { signal }),
-      ...(expected === undefined ? {} : { expected }),
-    }
+    return factsOf(line)
   }
 
   /** Forgets exits that were read before a snapshot was taken: their events will not come. */
@@ -96,7 +91,7 @@ export class ExitLog {
     const last = new Map<string, ExitFacts>()
     for (const [process, lines] of this.#waiting) {
       const line = lines.at(-1)
-      if (line) last.set(process, line)
+      if (line) last.set(process, factsOf(line))
     }
     return last
   }
@@ -171,5 +166,13 @@ export class ExitLog {
       ...(verdict === undefined ? {} : { expected: verdict === 'expected' }),
     })
     this.#waiting.set(process, lines.slice(-WAITING_MAX))
+  }
+}
+
+function factsOf({ exitStatus, signal, expected }: ExitLine): ExitFacts {
+  return {
+    ...(exitStatus === undefined ? {} : { exitStatus }),
+    ...(signal === undefined ? {} : { signal }),
+    ...(expected === undefined ? {} : { expected }),
   }
 }

@@ -7,10 +7,11 @@ import type { PoolGap } from '../../../src/core/supervisor/listener-sequence.ts'
 import { ListenerServer, type ListenerServerDeps } from '../../../src/core/supervisor/listener-server.ts'
 import { createLogger } from '../../../src/logger.ts'
 import { rpcOf, type TestRpc } from '../../fixtures/rpc.ts'
+import { supervisorCommand } from '../../fixtures/supervisor-command.ts'
 import { type Settings, Supervisord } from '../../fixtures/supervisord.ts'
 
 export const SHIM = resolve(import.meta.dirname, '../../../assets/event-listener.py')
-export const PYTHON = '/usr/bin/python3'
+export const PYTHON = supervisorCommand().python
 
 interface Scope {
   teardown(task: () => unknown): void

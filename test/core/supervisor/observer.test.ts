@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { EventBus } from '../../../src/core/events/bus.ts'
 import { ProcessTable } from '../../../src/core/supervisor/process-table.ts'
+import { Process } from '../../../src/protocol/process.ts'
 import { ADMIN, startStack, waiting } from '../../fixtures/stack.ts'
 import { supervisord } from '../../fixtures/supervisord.ts'
 import { until } from '../../fixtures/wait.ts'
@@ -133,6 +134,8 @@ await t.test('what happens while the agent is down is told when it is back, once
 
   const second = await startStack(t, host)
   t.match(second.stack.table.get('web'), { state: 'RUNNING' }, 'the list is right from the first moment')
+  const listed = Process.array().parse(second.stack.processes.list(undefined, ADMIN).processes)
+  t.match(listed.find(({ name }) => name === 'web')?.lastExit, { signal: 'SIGKILL', expected: false })
   await until(() => second.states('other').some(({ to }) => to === 'STOPPED'), 'what was missed')
   t.match(second.states('web'), [
     { from: 'RUNNING', to: 'EXITED', pid, signal: 'SIGKILL' },

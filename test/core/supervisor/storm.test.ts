@@ -26,10 +26,10 @@ await t.test('comparing in the middle of a storm finds nothing that events did n
     'all',
   )
   const after = bus.seq
-  let isOver = false
+  const storm = { isOver: false }
   let compared = 0
   const comparing = (async () => {
-    while (!isOver) {
+    while (!storm.isOver) {
       await observer.reconcile()
       compared++
     }
@@ -43,7 +43,7 @@ await t.test('comparing in the middle of a storm finds nothing that events did n
       { ...waiting(), mode: 'hard', maxUnavailable: 1 },
     )
   }
-  isOver = true
+  storm.isOver = true
   await comparing
   t.ok(compared > 10, `${compared} comparisons`)
 
