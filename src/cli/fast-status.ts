@@ -2,6 +2,7 @@
 import { accessSync, constants, readFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { renderStatus, type StatusList, statusExit } from './status-table.ts'
+import { forReader, harmless } from './text.ts'
 
 const CONFIG = '/etc/supervisor-agent/config.yaml'
 const RUN_DIR = '/run/supervisor-agent'
@@ -28,9 +29,18 @@ interface Wish {
 export function fastStatus(argv: readonly string[]): boolean {
   const wish = plainStatus(argv)
   if (!wish || (wish.socket === null && movesRunDir())) return false
-  const socket = connect(wish.socket ?? localSocket(RUN_DIR))
+  const path = wish.socket ?? localSocket(RUN_DIR)
+  const socket = connect(path)
   const params = wish.select.length > 0 ? { select: wish.select } : {}
   let text = ''
+  let isDone = false
+  const fail = (what: string) => {
+    if (isDone) return
+    isDone = true
+    say(what)
+    process.exitCode = 4
+    socket.destroy()
+  }
   socket.setTimeout(DEADLINE_MS, () =>
     socket.destroy(new Error(`the agent gave no answer within ${DEADLINE_MS} ms`)),
   )
@@ -43,14 +53,17 @@ export function fastStatus(argv: readonly string[]): boolean {
     for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n')) {
       const line = text.slice(0, end)
       text = text.slice(end + 1)
-      const answer = JSON.parse(line) as Answer
-      if (answer.id === 1) finish(answer, wish.isJson, () => socket.destroy())
+      const answer = answerOf(line)
+      if (!answer) return fail(`${path}: what answers there is not the agent`)
+      if (answer.id !== 1) continue
+      isDone = true
+      socket.destroy()
+      return finish(answer, wish.isJson)
     }
   })
-  socket.on('error', (error: NodeJS.ErrnoException) => {
-    const path = wish.socket ?? localSocket(RUN_DIR)
-    process.stderr.write(`agent: ${unreachableText(path, error)}\n`)
-    process.exitCode = 4
+  socket.on('error', (error: NodeJS.ErrnoException) => fail(unreachableText(path, error)))
+  socket.on('close', () => {
+    fail(noAnswerText(path))
   })
   return true
 }
@@ -61,19 +74,29 @@ interface Answer {
   error?: { message: string; data?: { name?: string } }
 }
 
-function finish({ result, error }: Answer, isJson: boolean, close: () => void): void {
-  close()
+function answerOf(line: string): Answer | null {
+  try {
+    const answer: unknown = JSON.parse(line)
+    return typeof answer === 'object' ? answer : null
+  } catch {
+    return null
+  }
+}
+
+function say(text: string): void {
+  process.stderr.write(`agent: ${harmless(text)}\n`)
+}
+
+function finish({ result, error }: Answer, isJson: boolean): void {
   if (!result) {
-    process.stderr.write(`agent: ${error?.message ?? 'no answer'}\n`)
+    say(error?.message ?? 'no answer')
     process.exitCode = 4
     return
   }
   process.exitCode = statusExit(result)
-  process.stdout.write(isJson ? `${JSON.stringify(result)}\n` : renderStatus(result))
+  process.stdout.write(isJson ? `${JSON.stringify(result)}\n` : forReader(renderStatus(result)))
   if (!isJson && result.supervisor.state !== 'running')
-    process.stderr.write(
-      `agent: supervisord is ${result.supervisor.state}: ${result.supervisor.reason ?? ''}\n`,
-    )
+    say(`supervisord is ${result.supervisor.state}: ${result.supervisor.reason ?? ''}`)
 }
 
 /** Why the local socket cannot be used, and what to do. */
@@ -82,7 +105,12 @@ export function unreachableText(path: string, { code, message }: NodeJS.ErrnoExc
     return `no agent answers on ${path}: systemctl status supervisor-agent, or agent daemon in the foreground`
   if (code === 'EACCES')
     return `no permission to open ${path}: become root, or join the group supervisor-agent`
+  if (code === 'EPIPE' || code === 'ECONNRESET') return noAnswerText(path)
   return `${path}: ${message}`
+}
+
+function noAnswerText(path: string): string {
+  return `${path}: the agent closed the connection without an answer`
 }
 
 function plainStatus(argv: readonly string[]): Wish | null {

@@ -2,7 +2,7 @@
 import { styleText } from 'node:util'
 import type { MethodName, ResultOf } from '../methods/index.ts'
 import { renderStatus } from './status-table.ts'
-import { harmless, table } from './text.ts'
+import { forReader, harmless, table } from './text.ts'
 
 type Printer<M extends MethodName> = (result: ResultOf<M>) => string
 
@@ -27,7 +27,7 @@ const facts = (rows: readonly (readonly [string, string | number | null])[]): st
   rows.map(([key, value]) => `${key.padEnd(16)} ${harmless(String(value ?? '-'))}\n`).join('')
 
 const PRINTERS: { [M in MethodName]?: Printer<M> } = {
-  'process.list': (result) => renderStatus(result),
+  'process.list': (result) => forReader(renderStatus(result)),
   'process.start': results,
   'process.stop': results,
   'process.restart': results,
@@ -35,7 +35,7 @@ const PRINTERS: { [M in MethodName]?: Printer<M> } = {
   'log.clear': results,
   'supervisor.reread': groups,
   'supervisor.update': groups,
-  'supervisor.log': ({ text }) => text,
+  'supervisor.log': ({ text }) => forReader(text),
   'supervisor.restart': () => 'supervisord restarts\n',
   'supervisor.shutdown': () => 'supervisord ends\n',
   'supervisor.info': ({ listener, problems, ...info }) =>

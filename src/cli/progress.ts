@@ -1,4 +1,5 @@
 import type { Globals } from './globals.ts'
+import { harmless } from './text.ts'
 
 const AFTER_MS = 1_000
 
@@ -14,7 +15,7 @@ export function showProgress({ quiet, json }: Globals): {
     update({ done, total, text }) {
       if (!isShown || performance.now() - startedAt < AFTER_MS) return
       isOut = true
-      process.stderr.write(`\r\u001b[K${done} of ${total}: ${text}`)
+      process.stderr.write(`\r\u001b[K${done} of ${total}: ${harmless(text).replaceAll(/\s/g, ' ')}`)
     },
     end() {
       if (isOut) process.stderr.write('\r\u001b[K')

@@ -7,6 +7,11 @@ export function harmless(text: string): string {
   })
 }
 
+/** Text for stdout: harmless on a terminal, as it is in a pipe. */
+export function forReader(text: string): string {
+  return process.stdout.isTTY ? harmless(text) : text
+}
+
 /** Columns as wide as their widest cell; the header only when there are rows. */
 export function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
   if (rows.length === 0) return ''

@@ -1,0 +1,72 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t from 'tap'
+import { launch } from '../fixtures/agent-process.ts'
+import { onTerminal } from './terminal.ts'
+
+const LIST = {
+  supervisor: { state: 'running' },
+  processes: [
+    {
+      name: 'web\u001b[31m',
+      state: 'FATAL',
+      pid: null,
+      spawnError: 'no \u0007 bell',
+      flags: [],
+      lastExit: null,
+    },
+  ],
+}
+
+const endings = [
+  {
+    it: 'a connection that is closed at once',
+    answer: null,
+    stderr: /closed the connection without an answer/,
+  },
+  {
+    it: 'a connection that is closed after hello',
+    answer: '{"method":"hello"}\n',
+    stderr: /without an answer/,
+  },
+  { it: 'an answer that is cut off', answer: '{"id":1,"res', stderr: /without an answer/ },
+  { it: 'an answer that is no JSON', answer: 'HTTP/1.1 400 Bad Request\r\n', stderr: /is not the agent/ },
+  { it: 'an answer that is null', answer: 'null\n', stderr: /is not the agent/ },
+  {
+    it: 'an error',
+    answer: '{"id":1,"error":{"message":"not \\u001b[31m now"}}\n',
+    stderr: /not \^\[\[31m now/,
+  },
+]
+for (const { it, answer, stderr } of endings)
+  await t.test(`status says so and exits 4 at ${it}`, async (t) => {
+    const socket = await answering(t, answer)
+    t.match(await launch(['--socket', socket, 'status']).outcome, { code: 4, stdout: '', stderr })
+  })
+
+await t.test('names and errors of others are raw in a pipe and harmless on a terminal', async (t) => {
+  const socket = await answering(t, `${JSON.stringify({ id: 1, result: LIST })}\n`)
+  const args = ['--socket', socket, 'status']
+  t.match((await launch(args).outcome).stdout, 'web\u001b[31m')
+  const seen = await onTerminal(args)
+  t.match(seen.stdout, /web\^\[\[31m .*no \^G bell/)
+  t.notMatch(seen.stdout, '\u001b[31m')
+})
+
+/** A socket that answers each connection with that text and closes it. */
+async function answering(t: { teardown(task: () => unknown): void }, text: string | null): Promise<string> {
+  const folder = mkdtempSync(join(tmpdir(), 'sa-fast-'))
+  const server = createServer((socket) => {
+    if (text === null) socket.destroy()
+    else socket.once('data', () => socket.end(text))
+  })
+  const path = join(folder, 'agent.sock')
+  await new Promise<void>((resolve) => server.listen(path, resolve))
+  t.teardown(() => {
+    server.close()
+    rmSync(folder, { recursive: true, force: true })
+  })
+  return path
+}
