@@ -13,7 +13,7 @@ import { statusExit } from './status-table.ts'
 import { harmless } from './text.ts'
 
 const EXITS = `
-Exit status: 0 ok, 1 failed, 2 wrong usage or config, 4 no agent or no right, 11 denied by policy, 13 outcome unknown;
+Exit status: 0 ok, 1 failed, 2 wrong usage or config, 4 no agent or no right, 11 denied by policy;
 status: 0 all RUNNING, 3 some not, 4 unknown or supervisord cannot be asked.`
 
 /** Runs the command line. @returns the exit status */
