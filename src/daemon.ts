@@ -30,6 +30,8 @@ import { WebSocketTransport } from './transports/websocket.ts'
 import { agentVersion } from './version.ts'
 
 const SOCKET_GROUP = 'supervisor-agent'
+/** A supervisord that hangs does not hold up the end of the agent. */
+const SUPERVISOR_STOP_MS = 2_000
 
 export interface Daemon {
   /** Where it listens for WebSockets; null when TCP is off. */
@@ -148,18 +150,23 @@ async function build(config: Config, logger: Logger, teardown: Teardown): Promis
       logger,
     })
 
+  const closing: (() => Promise<void>)[] = []
+  const closeTransports = () => Promise.all(closing.splice(0).map((close) => close()))
+  teardown.defer(closeTransports)
   for (const socket of sockets) {
     await socket.start()
-    teardown.defer(() => socket.stop())
+    closing.push(() => socket.stop())
   }
   if (http && webSockets) {
     webSockets.start()
     await http.start()
-    teardown.defer(() => http.stop())
-    teardown.defer(() => webSockets.stop())
+    closing.push(
+      () => webSockets.stop(),
+      () => http.stop(),
+    )
   }
   await supervisor.start()
-  teardown.defer(() => supervisor.stop())
+  teardown.defer(() => atMost(SUPERVISOR_STOP_MS, supervisor.stop()))
 
   const chores = new Chores({ logger })
   teardown.defer(() => chores.stop())
@@ -169,6 +176,8 @@ async function build(config: Config, logger: Logger, teardown: Teardown): Promis
   const sample = () => usage.sample(supervisor.table.all().flatMap(({ pid }) => (pid === null ? [] : [pid])))
   sample()
   chores.add('usage', '*/10 * * * * *', sample)
+  // on the way down peers are told first, whatever supervisord does
+  teardown.defer(closeTransports)
 
   bus.publish('agent.started', { version })
   health = 'ok'
@@ -182,6 +191,18 @@ async function build(config: Config, logger: Logger, teardown: Teardown): Promis
       await sessions.stop()
       await teardown.run()
     },
+  }
+}
+
+async function atMost(ms: number, task: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ms)
+  })
+  try {
+    await Promise.race([task, late])
+  } finally {
+    clearTimeout(timer)
   }
 }
 

@@ -90,7 +90,7 @@ export class HttpTransport {
     return typeof address === 'object' && address ? { host: address.address, port: address.port } : null
   }
 
-  /** Takes no more connections and ends those that are left after a second. Stop the WebSocket transport first. */
+  /** Takes no more connections and ends those that are left after a second. */
   async stop(): Promise<void> {
     if (!this.server.listening) return
     const closed = once(this.server, 'close')
