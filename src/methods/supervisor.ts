@@ -103,7 +103,7 @@ export const supervisorMethods = {
       'INVALID_PARAMS',
       'SUPERVISOR_FAULT',
       'SUPERVISOR_UNREACHABLE',
-      'STOP_FAILED',
+      'PROCESS_NOT_FOUND',
     ],
     example: { params: { groups: ['worker'] }, result: groups },
     cli: { command: 'supervisor update', positional: ['groups'] },
@@ -121,7 +121,7 @@ export const supervisorMethods = {
     cli: { command: 'supervisor restart' },
     run: async (_params, { supervisor, policy, principal, signal }: Context) => {
       policy.assertAllowed(principal, 'allowSupervisorShutdown')
-      await supervisor.restart(signal)
+      await supervisor.restart(principal, signal)
       return {}
     },
   }),
@@ -136,7 +136,7 @@ export const supervisorMethods = {
     cli: { command: 'supervisor shutdown' },
     run: async (_params, { supervisor, policy, principal, signal }: Context) => {
       policy.assertAllowed(principal, 'allowSupervisorShutdown')
-      await supervisor.shutdown(signal)
+      await supervisor.shutdown(principal, signal)
       return {}
     },
   }),

@@ -80,10 +80,10 @@ export class SupervisorConnection {
   }
 
   /** Our own call will take supervisord away: what follows is named so. */
-  expect(what: 'restarting' | 'shutdown'): void {
+  expect(what: 'restarting' | 'shutdown', actor: string): void {
     this.#expected = what
     const wasUp = this.isUp
-    this.#become(what, 'on request', this.#status.identity)
+    this.#become(what, 'on request', this.#status.identity, actor)
     if (wasUp) this.#deps.onDown()
     void this.check()
   }
@@ -157,7 +157,12 @@ export class SupervisorConnection {
     if (wasUp) this.#deps.onDown()
   }
 
-  #become(state: SupervisorState, reason: string | null, identity: SupervisorIdentity | null): void {
+  #become(
+    state: SupervisorState,
+    reason: string | null,
+    identity: SupervisorIdentity | null,
+    actor?: string,
+  ): void {
     const before = this.#status
     if (before.state === state && before.identity?.pid === identity?.pid && this.#isSettled) {
       this.#status = { ...before, reason }
@@ -165,6 +170,6 @@ export class SupervisorConnection {
     }
     this.#status = { state, reason, since: new Date().toISOString(), identity }
     this.#deps.logger.info({ state, reason, pid: identity?.pid }, 'supervisord')
-    this.#deps.bus.publish('supervisor.state', reason === null ? { state } : { state, reason })
+    this.#deps.bus.publish('supervisor.state', reason === null ? { state } : { state, reason }, actor)
   }
 }

@@ -1,22 +1,14 @@
-// Start, stop, restart and signal. Each process has its own call, never a multicall: supervisord runs waiting calls
-// inside a multicall one after another. No call waits inside supervisord: it is asked to begin, and the process table
-// tells when it is done, so that a stop of an hour costs neither a connection nor anybody's patience.
+// Start, stop, restart and signal of many processes at once. Each process has its own calls, never a multicall:
+// supervisord runs waiting calls inside a multicall one after another. Calls for one process follow each other.
 import { setMaxListeners } from 'node:events'
 import { KeyedMutex } from '../../lib/keyed-mutex.ts'
-import { sleep } from '../../lib/sleep.ts'
+import type { Logger } from '../../logger.ts'
 import { AgentError, type ErrorCode } from '../../protocol/errors.ts'
 import type { ProcessResult, ProcessState } from '../../protocol/process.ts'
 import type { SupervisorConnection } from './connection.ts'
-import { ProcessInfo } from './process-info.ts'
+import type { ProcessSteps } from './process-steps.ts'
 import type { Entry, ProcessTable } from './process-table.ts'
 import type { SupervisorRpc } from './rpc.ts'
-import type { StateWatch } from './state-watch.ts'
-
-/**
- * A stop within some 50 ms of a spawn is lost: the forked child still has supervisord's own handler for SIGTERM. The
- * wait is generous, because a slow host forks slowly.
- */
-const SPAWN_SETTLE_MS = 250
 
 export interface ControlOptions {
   /** False: return as soon as supervisord has begun. */
@@ -30,61 +22,96 @@ export interface ControlOptions {
 
 export type RestartMode = 'hard' | 'graceful' | 'rolling'
 
-const DOWN = new Set<ProcessState>(['STOPPED', 'EXITED', 'FATAL'])
+interface Task {
+  /** The states in which it has ended, well or not: events up to there name who asked. */
+  until: readonly ProcessState[]
+  stops: boolean
+  /** True when it must be finished once begun, also with nobody waiting for it any more. */
+  isWhole: boolean
+  run(name: string, signal: AbortSignal): Promise<boolean>
+}
 
 export class ProcessControl {
   readonly #rpc: SupervisorRpc
   readonly #table: ProcessTable
-  readonly #watch: StateWatch
+  readonly #steps: ProcessSteps
   readonly #connection: SupervisorConnection
+  readonly #logger: Logger
   readonly #mutex = new KeyedMutex()
-  /** Spawns that the table may not know of yet, by our clock. */
-  readonly #spawnedAtMs = new Map<string, number>()
+  /** Restarts that go on with nobody waiting, by process. */
+  readonly #left = new Map<string, AbortController>()
+  readonly #end = new AbortController()
 
   constructor(deps: {
     rpc: SupervisorRpc
     table: ProcessTable
-    watch: StateWatch
+    steps: ProcessSteps
     connection: SupervisorConnection
+    logger: Logger
   }) {
     this.#rpc = deps.rpc
     this.#table = deps.table
-    this.#watch = deps.watch
+    this.#steps = deps.steps
     this.#connection = deps.connection
+    this.#logger = deps.logger
+    setMaxListeners(0, this.#end.signal)
+  }
+
+  /** The agent stops: what goes on with nobody waiting is given up, and said so in the log. */
+  stop(): void {
+    this.#end.abort(new AgentError('SHUTTING_DOWN', 'the agent is stopping'))
   }
 
   start(entries: readonly Entry[], options: ControlOptions): Promise<ProcessResult[]> {
-    return this.#each(entries, options, (name, signal) => this.#start(name, options.wait, signal))
+    return this.#each(entries, options, {
+      until: ['RUNNING', 'BACKOFF', 'FATAL', 'EXITED'],
+      stops: false,
+      isWhole: false,
+      run: (name, signal) => this.#steps.start(name, options.wait, signal),
+    })
   }
 
-  stop(entries: readonly Entry[], options: ControlOptions): Promise<ProcessResult[]> {
-    return this.#each(entries, options, (name, signal) => this.#stop(name, options.wait, signal), 'stops')
+  stopAll(entries: readonly Entry[], options: ControlOptions): Promise<ProcessResult[]> {
+    return this.#each(entries, options, {
+      until: ['STOPPED', 'EXITED', 'FATAL'],
+      stops: true,
+      isWhole: false,
+      run: (name, signal) => this.#steps.stop(name, options.wait, signal),
+    })
   }
 
   /**
-   * Stop, wait, start. `rolling` takes at most `maxUnavailable` processes of a program at a time and does not go on
-   * after one that did not come up. Without a verb of its own a program's `graceful` is its stop signal and wait.
+   * Stop, wait, start. A restart whose caller gave up goes on: nobody wants it half done. A later call for the same
+   * process takes its place. `rolling` takes at most `maxUnavailable` processes of a program at a time and does not go
+   * on after one that did not come up. Without a verb of its own a program's `graceful` is its stop signal and wait.
    */
   async restart(
     entries: readonly Entry[],
     options: ControlOptions & { mode: RestartMode; maxUnavailable: number },
   ): Promise<ProcessResult[]> {
-    const one = async (name: string, signal: AbortSignal) => {
-      await this.#stop(name, true, signal)
-      await this.#start(name, options.wait || options.mode === 'rolling', signal)
-      return true
+    const task: Task = {
+      until: ['RUNNING', 'BACKOFF', 'FATAL'],
+      stops: true,
+      isWhole: true,
+      run: async (name, signal) => {
+        await this.#steps.stop(name, true, signal)
+        await this.#steps.start(name, options.wait || options.mode === 'rolling', signal)
+        return true
+      },
     }
-    if (options.mode !== 'rolling') return this.#each(entries, options, one, 'stops')
+    if (options.mode !== 'rolling') return this.#each(entries, options, task)
     const results = await Promise.all(
-      [...byProgram(entries).values()].map((group) => this.#roll(group, options, one)),
+      [...byProgram(entries).values()].map((group) => this.#roll(group, options, task)),
     )
     return results.flat()
   }
 
   signal(entries: readonly Entry[], name: string, options: ControlOptions): Promise<ProcessResult[]> {
-    return this.#each(entries, options, async (process, signal) => {
-      await this.#rpc.call('supervisor.signalProcess', [process, name], { signal })
-      return true
+    return this.#each(entries, options, {
+      until: [],
+      stops: false,
+      isWhole: false,
+      run: (process, signal) => this.#steps.signal(process, name, signal),
     })
   }
 
@@ -97,12 +124,11 @@ export class ProcessControl {
   async #roll(
     entries: readonly Entry[],
     options: ControlOptions & { maxUnavailable: number },
-    one: (name: string, signal: AbortSignal) => Promise<boolean>,
+    task: Task,
   ): Promise<ProcessResult[]> {
     const results: ProcessResult[] = []
     for (let at = 0; at < entries.length; at += options.maxUnavailable) {
-      const batch = entries.slice(at, at + options.maxUnavailable)
-      results.push(...(await this.#each(batch, options, one, 'stops')))
+      results.push(...(await this.#each(entries.slice(at, at + options.maxUnavailable), options, task)))
       if (results.every(({ ok }) => ok)) continue
       const rest = entries.slice(at + options.maxUnavailable)
       results.push(
@@ -113,143 +139,100 @@ export class ProcessControl {
     return results
   }
 
-  async #each(
-    entries: readonly Entry[],
-    options: ControlOptions,
-    task: (name: string, signal: AbortSignal) => Promise<boolean>,
-    effect: 'stops' | 'other' = 'other',
-  ): Promise<ProcessResult[]> {
+  async #each(entries: readonly Entry[], options: ControlOptions, task: Task): Promise<ProcessResult[]> {
     this.#connection.assertUp()
     const deadline = AbortSignal.timeout(options.timeoutMs)
     const signal = AbortSignal.any([options.signal, deadline])
     setMaxListeners(0, signal) // one for each process
-    if (effect === 'stops') await this.#noteYoung(entries, signal)
     let done = 0
-    const results = await Promise.all(
-      entries.map(async ({ name }) => {
-        const result = await this.#row(name, options.actor, signal, deadline, task)
-        options.onProgress?.(
-          ++done,
-          entries.length,
-          `${name} ${result.ok ? 'done' : (result.error?.name ?? '')}`,
-        )
-        return result
-      }),
-    )
+    const row = async ({ name }: Entry) => {
+      const result = await this.#row(name, options.actor, { signal, deadline }, task)
+      const text = `${name} ${result.ok ? 'done' : (result.error?.name ?? '')}`
+      options.onProgress?.(++done, entries.length, text)
+      return result
+    }
+    try {
+      if (task.stops) await this.#steps.noteYoung(entries, signal)
+    } catch (error) {
+      options.signal.throwIfAborted()
+      if (deadline.aborted) return entries.map(({ name }) => this.#timedOut(name))
+      throw error
+    }
+    const results = await Promise.all(entries.map(row))
     options.signal.throwIfAborted()
     return results
-  }
-
-  /** Notes which of them supervisord spawned within its last second or two: an event of that may be under way. */
-  async #noteYoung(entries: readonly Entry[], signal: AbortSignal): Promise<void> {
-    const calls = entries.map(({ name }) => ({ method: 'supervisor.getProcessInfo', params: [name] }))
-    const answers = await this.#rpc.batch(calls, { signal })
-    answers.forEach((answer, index) => {
-      const info = ProcessInfo.safeParse(answer)
-      const name = entries[index]?.name
-      if (!info.success || name === undefined || info.data.pid === 0) return
-      if (info.data.now - info.data.start <= 1) this.#spawnedAtMs.set(name, Date.now())
-      else this.#spawnedAtMs.delete(name)
-    })
   }
 
   async #row(
     name: string,
     actor: string,
-    signal: AbortSignal,
-    deadline: AbortSignal,
-    task: (name: string, signal: AbortSignal) => Promise<boolean>,
+    { signal, deadline }: { signal: AbortSignal; deadline: AbortSignal },
+    task: Task,
   ): Promise<ProcessResult> {
+    this.#left.get(name)?.abort(new AgentError('CANCELLED', 'a later call took its place'))
     try {
-      const changed = await this.#mutex.run(name, async () => {
+      const running = this.#mutex.run(name, async () => {
         signal.throwIfAborted()
-        const entry = this.#table.need(name)
-        entry.actor = actor
-        try {
-          return await task(name, signal)
-        } finally {
-          entry.actor = null
-        }
+        return await this.#task(name, actor, task, signal)
       })
-      return { process: name, ok: true, changed }
+      return { process: name, ok: true, changed: await (task.isWhole ? orAbort(running, signal) : running) }
     } catch (error) {
-      if (deadline.aborted) {
-        const state = this.#table.get(name)?.state ?? 'gone'
-        return failure(name, 'TIMEOUT', `${name} is still ${state}; what was begun goes on`)
-      }
+      if (deadline.aborted) return this.#timedOut(name)
       if (signal.aborted) return failure(name, 'CANCELLED', 'cancelled; what was begun goes on')
       if (error instanceof AgentError) return failure(name, error.code, error.message)
       throw error
     }
   }
 
-  async #start(name: string, wait: boolean, signal: AbortSignal): Promise<boolean> {
-    // a start of what is STOPPING is taken for done by supervisord, and nothing happens
-    await this.#watch.wait(name, (entry) => (entry?.state === 'STOPPING' ? undefined : true), signal)
-    const before = this.#table.need(name)
-    const mark = before.spawnedAtMs
-    let changed = true
+  async #task(name: string, actor: string, task: Task, signal: AbortSignal): Promise<boolean> {
+    const entry = this.#table.need(name)
+    entry.actor = actor
+    entry.actorUntil = new Set(task.until)
     try {
-      await this.#rpc.call('supervisor.startProcess', [name, false], { signal })
-      this.#spawnedAtMs.set(name, Date.now())
+      const changed = await (task.isWhole ? this.#whole(name, task, signal) : task.run(name, signal))
+      if (!changed || task.until.length === 0) entry.actor = null
+      return changed
     } catch (error) {
-      const fault = error instanceof AgentError ? error.facts['fault'] : undefined
-      if (fault === 'BAD_NAME') throw gone(name)
-      if (
-        fault === 'SPAWN_ERROR' ||
-        fault === 'ABNORMAL_TERMINATION' ||
-        fault === 'NO_FILE' ||
-        fault === 'NOT_EXECUTABLE'
-      )
-        throw new AgentError('START_FAILED', `${name} could not be spawned: ${messageOf(error)}`, {
-          cause: error,
-        })
-      if (fault !== 'ALREADY_STARTED') throw error
-      changed = false
+      // with a deadline that passed the effect is still under way, and its events are the caller's
+      if (!signal.aborted) entry.actor = null
+      throw error
     }
-    if (!wait) return changed
-    const isBackoff = before.state === 'BACKOFF'
-    await this.#watch.wait(
-      name,
-      (entry) => {
-        if (!entry) throw gone(name)
-        if (entry.state === 'RUNNING') return true
-        const isOld = changed && entry.spawnedAtMs === mark
-        const hasFailed = DOWN.has(entry.state) || entry.state === 'BACKOFF'
-        if (!hasFailed || isOld || (isBackoff && !changed && entry.state === 'BACKOFF')) return undefined
-        // a program with startsecs=0 may have run and ended before anybody looked
-        if (entry.state === 'EXITED' && entry.lastExit?.expected) return true
-        throw startFailed(entry)
-      },
-      signal,
-    )
-    return changed
   }
 
-  async #stop(name: string, wait: boolean, signal: AbortSignal): Promise<boolean> {
-    const spawnedAtMs = Math.max(this.#table.need(name).spawnedAtMs, this.#spawnedAtMs.get(name) ?? 0)
-    const youngMs = SPAWN_SETTLE_MS - (Date.now() - spawnedAtMs)
-    if (youngMs > 0) await sleep(Math.min(youngMs, SPAWN_SETTLE_MS), signal)
-    let changed = true
+  /** Runs a task to its end, whatever its caller does. */
+  async #whole(name: string, task: Task, signal: AbortSignal): Promise<boolean> {
+    const superseded = new AbortController()
+    const leave = () => this.#left.set(name, superseded)
+    signal.addEventListener('abort', leave, { once: true })
     try {
-      await this.#rpc.call('supervisor.stopProcess', [name, false], { signal })
+      return await task.run(name, AbortSignal.any([superseded.signal, this.#end.signal]))
     } catch (error) {
-      const fault = error instanceof AgentError ? error.facts['fault'] : undefined
-      if (fault === 'BAD_NAME') throw gone(name)
-      if (fault !== 'NOT_RUNNING') throw error
-      changed = false
+      if (signal.aborted || this.#end.signal.aborted)
+        this.#logger.warn(
+          { process: name, state: this.#table.get(name)?.state, err: error },
+          'a restart ended half done',
+        )
+      throw error
+    } finally {
+      signal.removeEventListener('abort', leave)
+      this.#left.delete(name)
     }
-    if (!wait) return changed
-    await this.#watch.wait(
-      name,
-      (entry) => {
-        if (!entry) throw gone(name)
-        return DOWN.has(entry.state) || entry.state === 'UNKNOWN' ? entry.state : undefined
-      },
-      signal,
-    )
-    return changed
   }
+
+  #timedOut(name: string): ProcessResult {
+    const state = this.#table.get(name)?.state ?? 'gone'
+    return failure(name, 'TIMEOUT', `${name} is still ${state}; what was begun goes on`)
+  }
+}
+
+/** What the promise gives, or the signal's reason as soon as it aborts; the promise goes on. */
+function orAbort<T>(running: Promise<T>, signal: AbortSignal): Promise<T> {
+  running.catch(() => undefined) // told in the log when nobody waits any more
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason)
+    signal.addEventListener('abort', abort, { once: true })
+    running.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
+  })
 }
 
 function byProgram(entries: readonly Entry[]): Map<string, Entry[]> {
@@ -258,24 +241,6 @@ function byProgram(entries: readonly Entry[]): Map<string, Entry[]> {
   return groups
 }
 
-function gone(name: string): AgentError {
-  return new AgentError('PROCESS_NOT_FOUND', `${name} left supervisord`, { facts: { process: name } })
-}
-
-function startFailed(entry: Entry): AgentError {
-  const { name, state, spawnError, lastExit } = entry
-  const exit =
-    lastExit?.signal ?? (lastExit?.exitStatus === undefined ? null : `exit status ${lastExit.exitStatus}`)
-  const why = [spawnError, exit].filter(Boolean).join('; ') || 'it ended before startsecs'
-  return new AgentError('START_FAILED', `${name} is ${state}: ${why}; agent logs ${name} shows its output`, {
-    facts: { process: name, state },
-  })
-}
-
 function failure(process: string, code: ErrorCode, message: string): ProcessResult {
   return { process, ok: false, changed: false, error: { name: code, message } }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

@@ -51,7 +51,7 @@ function faultIn(stderr: string): string {
 }
 
 /** @throws {AgentError} SUPERVISOR_FAULT when supervisord would refuse the files as they are */
-export async function requireSound(discovery: Discovery, what: string): Promise<void> {
+export async function requireSound(discovery: Discovery, what: string): Promise<Verdict> {
   const verdict = await dryParse(discovery)
   if (verdict.judged && verdict.fault !== null)
     throw new AgentError(
@@ -61,4 +61,5 @@ export async function requireSound(discovery: Discovery, what: string): Promise<
         facts: { fault: 'CANT_REREAD', text: verdict.fault },
       },
     )
+  return verdict
 }

@@ -1,5 +1,7 @@
 // supervisord's loop sleeps up to a second, and a death wakes it only halfway: the child is reaped, but its event
 // waits for the next turn. So we watch the list of its children and wake it with one cheap call when that changes.
+// On a busy host the pipe of a dying process may wake the loop before there is a child to reap; the loop then sleeps on
+// beside a zombie. So each time that supervisord ran we look for one, and wake it twice: to reap, and to tell.
 // A process that is STARTING becomes RUNNING in a loop turn too: one call at each full second after its spawn.
 import { closeSync, openSync, readSync } from 'node:fs'
 import type { ProcessTable } from './process-table.ts'
@@ -7,6 +9,10 @@ import type { ProcessTable } from './process-table.ts'
 const SCAN_MS = 100
 const AFTER_SECOND_MS = 15
 const LIST_BYTES = 16 * 1024
+const LINE_BYTES = 1024
+/** A supervisord that runs all the time reaps by itself: no more than every other scan looks for zombies. */
+const SCANS_PER_LOOK = 2
+const [DIGIT_0, BRACKET, LETTER_Z] = [0x30, 0x29, 0x5a]
 
 interface List {
   bytes: Buffer
@@ -30,6 +36,12 @@ export class Nudge {
   /** The list as it was, and room to read it anew: they change places. */
   #last: List = { bytes: Buffer.allocUnsafe(LIST_BYTES), length: 0 }
   #next: List = { bytes: Buffer.allocUnsafe(LIST_BYTES), length: 0 }
+  /** How often supervisord was put on a processor: its schedstat, when the kernel has that. */
+  #runsFd: number | null = null
+  #runs = ''
+  #hasRun = false
+  #scansSinceLook = 0
+  readonly #line = Buffer.allocUnsafe(LINE_BYTES)
   #timer: NodeJS.Timeout | null = null
   #undo: (() => void) | null = null
   #isPoking = false
@@ -53,6 +65,7 @@ export class Nudge {
     } catch {
       this.#fd = null
     }
+    this.#runsFd = tryOpen(`/proc/${pid}/schedstat`)
     if (this.#fd !== null) this.#timer = setInterval(() => this.#scan(), SCAN_MS)
     this.#undo = this.#deps.table.onChange((name) => this.#follow(name))
     for (const { name } of this.#deps.table.all()) this.#follow(name)
@@ -60,11 +73,11 @@ export class Nudge {
 
   stop(): void {
     if (this.#timer) clearInterval(this.#timer)
-    if (this.#fd !== null) closeSync(this.#fd)
+    for (const fd of [this.#fd, this.#runsFd]) if (fd !== null) closeSync(fd)
     this.#undo?.()
     for (const timer of this.#due.values()) clearTimeout(timer)
     this.#due.clear()
-    this.#timer = this.#fd = this.#undo = null
+    this.#timer = this.#fd = this.#runsFd = this.#undo = null
   }
 
   /** Wakes supervisord now; calls that come while one is under way share one more. */
@@ -86,15 +99,61 @@ export class Nudge {
   }
 
   #scan(): void {
+    let isChanged: boolean
     try {
-      if (this.#fd === null || !this.#read(this.#fd)) return
+      isChanged = this.#fd !== null && this.#read(this.#fd)
+      this.#hasRun = this.#ran() || this.#hasRun
     } catch {
       this.stop()
       this.#deps.onGone()
       return
     }
-    this.poke()
-    this.#deps.onChildren()
+    if (isChanged) {
+      this.poke()
+      this.#deps.onChildren()
+    } else if (++this.#scansSinceLook >= SCANS_PER_LOOK && this.#hasRun) {
+      this.#scansSinceLook = 0
+      this.#hasRun = false
+      if (!this.#hasZombie()) return
+      this.poke()
+      this.poke()
+    }
+  }
+
+  /** True when supervisord ran since the last question. */
+  #ran(): boolean {
+    if (this.#runsFd === null) return false
+    const runs = this.#line.toString('latin1', 0, readSync(this.#runsFd, this.#line, 0, LINE_BYTES, 0))
+    const hasRun = runs !== this.#runs
+    this.#runs = runs
+    return hasRun
+  }
+
+  #hasZombie(): boolean {
+    const { bytes, length } = this.#last
+    let pid = 0
+    for (let i = 0; i < length; i++) {
+      const digit = (bytes[i] ?? 0) - DIGIT_0
+      if (digit >= 0) pid = pid * 10 + digit
+      else {
+        if (pid > 0 && this.#isZombie(pid)) return true
+        pid = 0
+      }
+    }
+    return false
+  }
+
+  #isZombie(pid: number): boolean {
+    const fd = tryOpen(`/proc/${pid}/stat`)
+    if (fd === null) return false
+    try {
+      const length = readSync(fd, this.#line, 0, LINE_BYTES, 0)
+      return this.#line[this.#line.lastIndexOf(BRACKET, length) + 2] === LETTER_Z
+    } catch {
+      return false // reaped meanwhile
+    } finally {
+      closeSync(fd)
+    }
   }
 
   /** Reads the list. @returns true when it is another one */
@@ -132,5 +191,13 @@ export class Nudge {
         this.#pokeAtSecond(name)
       }, waitMs),
     )
+  }
+}
+
+function tryOpen(path: string): number | null {
+  try {
+    return openSync(path, 'r')
+  } catch {
+    return null
   }
 }

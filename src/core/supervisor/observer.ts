@@ -77,12 +77,12 @@ export class Observer {
   }
 
   /** Compares memory with supervisord. Calls that come meanwhile share one more round. */
-  reconcile(signal?: AbortSignal): Promise<void> {
+  reconcile(): Promise<void> {
     if (this.#running) {
       this.#again = true
       return this.#running
     }
-    this.#running = this.#rounds(signal).finally(() => {
+    this.#running = this.#rounds().finally(() => {
       this.#running = null
       this.#stepOn()
     })
@@ -105,10 +105,10 @@ export class Observer {
    * Asks supervisord about some processes alone, which also wakes its loop. Without a listener what changed is taken
    * over; with one only what no event tells, since an event about the rest may be under way.
    */
-  async refresh(names: readonly string[], signal?: AbortSignal): Promise<void> {
+  async refresh(names: readonly string[]): Promise<void> {
     const { rpc, table, transitions } = this.#deps
     const calls = names.map((name) => ({ method: 'supervisor.getProcessInfo', params: [name] }))
-    const items = await rpc.batch(calls, signal ? { signal } : {})
+    const items = await rpc.batch(calls)
     items.forEach((item, index) => {
       const entry = table.get(names[index] ?? '')
       const info = ProcessInfo.safeParse(item)
@@ -159,17 +159,17 @@ export class Observer {
     }
   }
 
-  async #rounds(signal?: AbortSignal): Promise<void> {
+  async #rounds(): Promise<void> {
     do {
       this.#again = false
-      await this.#round(signal)
+      await this.#round()
     } while (this.#again && !this.#isStopped)
   }
 
-  async #round(signal?: AbortSignal): Promise<void> {
-    if (!this.#deps.hasListener()) return this.#take(await this.#snapshot(null, signal))
+  async #round(): Promise<void> {
+    if (!this.#deps.hasListener()) return this.#take(await this.#snapshot(null))
     const nonce = randomBytes(16).toString('hex')
-    const asking = this.#snapshot(nonce, signal)
+    const asking = this.#snapshot(nonce)
     const arrival = new Promise<void>((resolve) => {
       this.#marker = { nonce, snapshot: asking.catch(() => null), done: resolve }
     })
@@ -186,11 +186,11 @@ export class Observer {
     }
   }
 
-  async #snapshot(nonce: string | null, signal?: AbortSignal): Promise<ProcessInfo[]> {
+  async #snapshot(nonce: string | null): Promise<ProcessInfo[]> {
     const marker =
       nonce === null ? [] : [{ method: 'supervisor.sendRemoteCommEvent', params: [MARKER_TYPE, nonce] }]
     const calls = [...marker, { method: 'supervisor.getAllProcessInfo', params: [] }]
-    const items = await this.#deps.rpc.batch(calls, signal ? { signal } : {})
+    const items = await this.#deps.rpc.batch(calls)
     return parseBatchItem(z.array(ProcessInfo), items.at(-1))
   }
 

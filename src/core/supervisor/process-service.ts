@@ -67,7 +67,7 @@ export class ProcessService {
   }
 
   stop(select: readonly string[], principal: Principal, options: ControlOptions): Promise<ProcessResult[]> {
-    return this.#control.stop(this.select(select, principal), options)
+    return this.#control.stopAll(this.select(select, principal), options)
   }
 
   restart(

@@ -28,6 +28,8 @@ export interface Entry extends Membership {
   stderrLogfile: string | null
   /** Who asked for what is going on with it; their name goes into the events. */
   actor: string | null
+  /** The states in which what they asked for has ended, well or not. */
+  actorUntil: ReadonlySet<ProcessState>
   readonly crashes: CrashWatch
 }
 
@@ -39,6 +41,7 @@ export type Transition = Omit<EventPayload<'process.state'>, 'process' | 'progra
 }
 
 const UP = new Set<ProcessState>(['RUNNING', 'STARTING', 'STOPPING'])
+const NOBODY: ReadonlySet<ProcessState> = new Set()
 
 export class ProcessTable {
   readonly #bus: EventBus
@@ -117,6 +120,7 @@ export class ProcessTable {
       stdoutLogfile: null,
       stderrLogfile: null,
       actor: null,
+      actorUntil: NOBODY,
       crashes: new CrashWatch(),
     }
     this.#entries.set(name, entry)
@@ -160,6 +164,12 @@ export class ProcessTable {
     this.refresh(entry, info)
   }
 
+  /** Takes over a state that was told already. */
+  settle(entry: Entry, info: ProcessInfo): void {
+    this.place(entry, info)
+    this.#tell(entry.name)
+  }
+
   /** Moves a process to a state and publishes the event. */
   move(entry: Entry, transition: Transition): void {
     const from = transition.from ?? entry.state
@@ -168,6 +178,7 @@ export class ProcessTable {
     entry.state = to
     entry.pid = UP.has(to) ? pid : null
     this.publish(entry, { ...transition, from })
+    if (entry.actorUntil.has(to)) entry.actor = null
     this.#tell(entry.name)
   }
 

@@ -29,6 +29,8 @@ export class SupervisorRpc {
   readonly #address: RpcAddress
   readonly #agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS, maxFreeSockets: 2 })
 
+  #isClosed = false
+
   constructor(address: RpcAddress) {
     this.#address = address
   }
@@ -53,7 +55,9 @@ export class SupervisorRpc {
     return answer
   }
 
+  /** Ends every call under way; later ones fail at once. */
   close(): void {
+    this.#isClosed = true
     this.#agent.destroy()
   }
 
@@ -72,6 +76,7 @@ export class SupervisorRpc {
 
   #post(body: string, { signal, deadlineMs = DEADLINE_MS }: CallOptions): Promise<Buffer> {
     signal?.throwIfAborted()
+    if (this.#isClosed) return Promise.reject(unreachable('closed', 'the agent is stopping'))
     const deadline = AbortSignal.timeout(deadlineMs)
     const stop = signal ? AbortSignal.any([signal, deadline]) : deadline
     return new Promise((resolve, reject) => {
@@ -121,7 +126,7 @@ export class SupervisorRpc {
       headers['Authorization'] = `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`
     if (url.startsWith('unix://')) return { socketPath: url.slice('unix://'.length), headers }
     const { hostname, port } = new URL(url)
-    return { host: hostname, port: port || '80', headers }
+    return { host: hostname.replace(/^\[(.*)\]$/, '$1'), port: port || '80', headers }
   }
 }
 

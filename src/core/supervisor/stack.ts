@@ -3,6 +3,7 @@ import { chownSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { Teardown } from '../../lib/teardown.ts'
 import type { Logger } from '../../logger.ts'
+import { AgentError } from '../../protocol/errors.ts'
 import type { EventBus } from '../events/bus.ts'
 import { openLogFile } from '../logs/open.ts'
 import type { LogService } from '../logs/service.ts'
@@ -17,6 +18,7 @@ import { Observer } from './observer.ts'
 import { OrphanWatch } from './orphans.ts'
 import { ProcessLogs } from './process-logs.ts'
 import { ProcessService } from './process-service.ts'
+import { ProcessSteps } from './process-steps.ts'
 import { ProcessTable, type UsageOf } from './process-table.ts'
 import { indexPrograms } from './program-index-files.ts'
 import { type RpcAddress, SupervisorRpc } from './rpc.ts'
@@ -48,6 +50,7 @@ export class SupervisorStack {
   readonly #deps: SupervisorStackDeps
   readonly #exits: ExitLog
   readonly #nudge: Nudge
+  readonly #control: ProcessControl
   readonly #orphans: OrphanWatch
   readonly #teardown = new Teardown()
   readonly #listenerSocket: string
@@ -117,12 +120,15 @@ export class SupervisorStack {
       poke: () => this.#nudge.poke(),
       logger,
     })
+    const steps = new ProcessSteps({ rpc: this.rpc, table: this.table, watch })
     const control = new ProcessControl({
       rpc: this.rpc,
       table: this.table,
-      watch,
+      steps,
       connection: this.connection,
+      logger,
     })
+    this.#control = control
     this.processes = new ProcessService({ table: this.table, control, connection: this.connection, bus })
     this.logs = new ProcessLogs({ logs, table: this.table, processes: this.processes })
     this.service = new SupervisorService({
@@ -136,7 +142,10 @@ export class SupervisorStack {
       orphans: this.#orphans,
       logs,
       discover: () => this.discover(),
-      dryRun: (discovery) => requireSound(discovery, 'supervisord was left running'),
+      dryRun: async (discovery) => {
+        const { judged } = await requireSound(discovery, 'supervisord was left running')
+        if (!judged) throw cannotJudge()
+      },
     })
   }
 
@@ -144,7 +153,6 @@ export class SupervisorStack {
     await this.listener.start()
     this.#teardown.defer(() => this.listener.stop())
     this.#teardown.defer(() => this.#exits.close())
-    this.#teardown.defer(() => this.rpc.close())
     await this.connection.start()
     this.#teardown.defer(() => {
       this.observer.stop()
@@ -153,7 +161,10 @@ export class SupervisorStack {
     this.#teardown.defer(() => this.connection.stop())
   }
 
+  /** Ends at once, also while supervisord gives no answer. */
   stop(): Promise<void> {
+    this.#control.stop()
+    this.rpc.close()
     return this.#teardown.run()
   }
 
@@ -197,4 +208,14 @@ export class SupervisorStack {
     const { uid } = statSync(`/proc/${pid}`)
     chownSync(this.#listenerSocket, uid, -1)
   }
+}
+
+/** A restart with a broken file would stop everything and end: without a verdict there is none. */
+function cannotJudge(): AgentError {
+  return new AgentError(
+    'SUPERVISOR_FAULT',
+    'its configuration cannot be tried out from here, because the agent may not look into supervisord (as in its ' +
+      'systemd unit): nothing was done. On the host: supervisorctl reload, or systemctl restart supervisor',
+    { facts: { fault: 'NOT_JUDGED' } },
+  )
 }

@@ -4,6 +4,9 @@ import type { Observer } from './observer.ts'
 import type { Entry, ProcessTable } from './process-table.ts'
 
 const POKE_MS = 40
+/** A wait of this long is for something slow: supervisord's own turn once a second will do. */
+const SOON_MS = 10_000
+const SLOW_MS = 500
 /** Without events: how often the processes that somebody waits for are asked for. */
 const REFRESH_MS = 100
 /** With events: how often it is made sure that none was lost. */
@@ -17,6 +20,7 @@ export class StateWatch {
   readonly #logger: Logger
   readonly #waiting = new Map<string, Set<() => void>>()
   #isLooping = false
+  #joinedAtMs = 0
   #undo: (() => void) | null = null
 
   constructor(deps: { table: ProcessTable; observer: Observer; poke: () => void; logger: Logger }) {
@@ -64,6 +68,7 @@ export class StateWatch {
   }
 
   #join(name: string, look: () => void): void {
+    this.#joinedAtMs = performance.now()
     const looks = this.#waiting.get(name) ?? new Set()
     looks.add(look)
     this.#waiting.set(name, looks)
@@ -94,7 +99,7 @@ export class StateWatch {
           : this.#observer.refresh([...this.#waiting.keys()])
         await asking.catch((error: unknown) => this.#logger.debug({ err: error }, 'no answer'))
       } else this.#poke()
-      await sleep(POKE_MS)
+      await sleep(performance.now() - this.#joinedAtMs < SOON_MS ? POKE_MS : SLOW_MS)
     }
     this.#isLooping = false
   }

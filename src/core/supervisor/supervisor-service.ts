@@ -144,55 +144,73 @@ export class SupervisorService {
         },
       )
     const found = await this.reread(principal, signal)
+    const { table } = this.#deps
+    const changes = [...found.added, ...found.changed, ...found.removed]
+    for (const group of wanted ?? [])
+      if (!changes.includes(group) && !table.all().some((entry) => entry.group === group))
+        throw new AgentError(
+          'PROCESS_NOT_FOUND',
+          `there is no group ${group}, neither in the files nor in supervisord`,
+          {
+            facts: { group },
+          },
+        )
     const isWanted = (group: string) => wanted === undefined || wanted.includes(group)
     const todo = {
       added: found.added.filter(isWanted),
       changed: found.changed.filter(isWanted),
       removed: found.removed.filter(isWanted),
     }
+    signal.throwIfAborted()
+    for (const entry of this.#deps.table.all())
+      if (todo.removed.includes(entry.group) || todo.changed.includes(entry.group)) {
+        entry.actor = principal.actor
+        entry.actorUntil = new Set(['RUNNING', 'FATAL'])
+      }
+    // from here on to the end, whoever still waits for it: a group half replaced is a group that does not run
     await Promise.all([
-      ...todo.removed.map((group) => this.#remove(group, signal)),
-      ...todo.changed.map((group) => this.#replace(group, signal)),
-      ...todo.added.map((group) => this.#call('supervisor.addProcessGroup', group, 'ALREADY_ADDED', signal)),
+      ...todo.removed.map((group) => this.#remove(group)),
+      ...todo.changed.map((group) => this.#replace(group)),
+      ...todo.added.map((group) => this.#call('supervisor.addProcessGroup', group, 'ALREADY_ADDED')),
     ])
-    await this.#deps.observer.reconcile(signal)
+    await this.#deps.observer.reconcile()
     return todo
   }
 
   /** @throws {AgentError} SUPERVISOR_FAULT when its configuration is broken: it would stop everything and end */
-  async restart(signal: AbortSignal): Promise<void> {
+  async restart(principal: Principal, signal: AbortSignal): Promise<void> {
     const { connection, rpc } = this.#deps
     connection.assertUp()
     await this.#deps.dryRun(await this.#deps.discover())
     await rpc.call('supervisor.restart', [], { signal })
-    connection.expect('restarting')
+    connection.expect('restarting', principal.actor)
   }
 
-  async shutdown(signal: AbortSignal): Promise<void> {
+  async shutdown(principal: Principal, signal: AbortSignal): Promise<void> {
     const { connection, rpc } = this.#deps
     connection.assertUp()
     await rpc.call('supervisor.shutdown', [], { signal })
-    connection.expect('shutdown')
+    connection.expect('shutdown', principal.actor)
   }
 
-  async #replace(group: string, signal: AbortSignal): Promise<void> {
+  async #replace(group: string): Promise<void> {
     const { table, rpc } = this.#deps
     const running = table.all().filter((entry) => entry.group === group && entry.pid !== null)
     const names = running.map(({ name }) => name)
-    await this.#remove(group, signal)
-    await this.#call('supervisor.addProcessGroup', group, 'ALREADY_ADDED', signal)
+    await this.#remove(group)
+    await this.#call('supervisor.addProcessGroup', group, 'ALREADY_ADDED')
     for (const name of names)
-      await rpc.call('supervisor.startProcess', [name, false], { signal }).catch((error: unknown) => {
+      await rpc.call('supervisor.startProcess', [name, false]).catch((error: unknown) => {
         // it has autostart and was faster, or the new definition has no such process
         const fault = error instanceof AgentError ? error.facts['fault'] : undefined
         if (fault !== 'ALREADY_STARTED' && fault !== 'BAD_NAME') throw error
       })
   }
 
-  async #remove(group: string, signal: AbortSignal): Promise<void> {
+  async #remove(group: string): Promise<void> {
     const { rpc, table, watch } = this.#deps
-    await rpc.call('supervisor.stopProcessGroup', [group, false], { signal })
-    const within = AbortSignal.any([signal, AbortSignal.timeout(STOP_MS)])
+    await rpc.call('supervisor.stopProcessGroup', [group, false])
+    const within = AbortSignal.timeout(STOP_MS)
     setMaxListeners(0, within) // one for each process
     const members = table.all().filter((entry) => entry.group === group)
     await Promise.all(
@@ -200,12 +218,12 @@ export class SupervisorService {
         watch.wait(name, (entry) => (!entry || entry.pid === null ? true : undefined), within),
       ),
     )
-    await this.#call('supervisor.removeProcessGroup', group, 'BAD_NAME', signal)
+    await this.#call('supervisor.removeProcessGroup', group, 'BAD_NAME')
   }
 
-  async #call(method: string, group: string, passes: string, signal: AbortSignal): Promise<void> {
+  async #call(method: string, group: string, passes: string): Promise<void> {
     try {
-      await this.#deps.rpc.call(method, [group], { signal })
+      await this.#deps.rpc.call(method, [group])
     } catch (error) {
       if (!(error instanceof AgentError) || error.facts['fault'] !== passes) throw error
     }

@@ -14,6 +14,8 @@ export class Transitions {
   readonly #bus: EventBus
   readonly #exits: ExitLog
   readonly #logTail: (entry: Entry) => string | null
+  /** What events of the past said last of each process. */
+  readonly #told = new Map<string, { state: ProcessState; pid: number | null }>()
 
   constructor(deps: {
     table: ProcessTable
@@ -49,13 +51,26 @@ export class Transitions {
       const name = nameOf(info.group, info.name)
       seen.add(name)
       const before = this.#table.get(name)
-      if (before) this.compare(before, info)
+      if (before) this.#compareTold(before, info)
       else {
         const entry = this.#table.add(info.group, info.name)
         if (entry) this.#table.place(entry, info)
       }
     }
     for (const { name } of this.#table.all()) if (!seen.has(name)) this.#table.remove(name)
+    this.#told.clear()
+  }
+
+  /** Events of the past changed nothing in memory, but subscribers have them: what they told is not told again. */
+  #compareTold(entry: Entry, info: ProcessInfo): void {
+    const told = this.#told.get(entry.name)
+    if (told) {
+      if (told.state === info.statename && (told.pid === null || told.pid === (info.pid || null)))
+        return this.#table.settle(entry, info)
+      entry.state = told.state
+      entry.pid = told.pid
+    }
+    this.compare(entry, info)
   }
 
   compare(entry: Entry, info: ProcessInfo): void {
@@ -95,8 +110,10 @@ export class Transitions {
       ...(tries === undefined ? {} : { tries }),
       ...this.#crashFacts(entry, to, expected),
     }
-    if (options.isPast) this.#table.publish(entry, transition)
-    else this.#table.move(entry, transition)
+    if (options.isPast) {
+      this.#told.set(name, { state: to, pid: isExit(to) ? null : pid })
+      this.#table.publish(entry, transition)
+    } else this.#table.move(entry, transition)
   }
 
   #moveTo(entry: Entry, to: Transition, exitPid: number | null, spawnError = ''): void {

@@ -327,7 +327,7 @@ await t.test('supervisord comes and goes', async (t) => {
 
   await t.test('restarted on request: restarting, then running with the same pid', async (t) => {
     const before = host.pid
-    await stack.service.restart(new AbortController().signal)
+    await stack.service.restart(ADMIN, new AbortController().signal)
     await until(() => states().some(({ state }) => state === 'restarting'), 'restarting')
     await until(() => stack.connection.isUp, 'it to be back')
     t.equal(stack.connection.status.identity?.pid, before)
@@ -338,7 +338,7 @@ await t.test('supervisord comes and goes', async (t) => {
     await waitState('web', 'RUNNING')
     const { pid: worker } = stack.table.need('web')
     host.writeProgram('broken', { command: '/bin/true', numprocs: 'many' })
-    await t.rejects(stack.service.restart(new AbortController().signal), {
+    await t.rejects(stack.service.restart(ADMIN, new AbortController().signal), {
       code: 'SUPERVISOR_FAULT',
       message: /numprocs|many|broken/,
     })
@@ -361,7 +361,7 @@ await t.test('supervisord comes and goes', async (t) => {
   })
 
   await t.test('trap 20: shut down: its end is hurried, then unreachable, and the agent stays', async (t) => {
-    await stack.service.shutdown(new AbortController().signal)
+    await stack.service.shutdown(ADMIN, new AbortController().signal)
     await until(() => stack.connection.status.state === 'unreachable', 'its end')
     t.ok(states().some(({ state }) => state === 'shutdown'))
   })

@@ -72,3 +72,38 @@ await t.test('comparing in the middle of a storm finds nothing that events did n
     )
   })
 })
+
+await t.test('an agent that comes back among crashing processes tells each death once', async (t) => {
+  const host = await supervisord(t, {
+    programs: {
+      crashing: {
+        command: '/bin/sh -c "sleep 0.2; exit 1"',
+        numprocs: 6,
+        process_name: 'c%(process_num)d',
+        startsecs: 0,
+      },
+    },
+  })
+  const first = await startStack(t, host, { listener: true })
+  await first.stop()
+  for (let round = 0; round < 4; round++) {
+    const { stack, events, stop } = await startStack(t, host)
+    await until(() => stack.listener.status().connected && stack.observer.isEventDriven, 'the listener')
+    await stack.observer.reconcile()
+    await until(() => events().length > 60, 'some deaths')
+    await stop()
+    const last = new Map<string, string>()
+    const deaths = new Set<string>()
+    for (const { type, payload } of events()) {
+      if (type !== 'process.state') continue
+      const { process, from, to, pid } = payload
+      if (last.has(process) && last.get(process) !== from)
+        t.fail(`${process} went to ${last.get(process)}, then from ${from}`)
+      last.set(process, to)
+      if (to !== 'EXITED') continue
+      if (deaths.has(`${process} ${pid}`)) t.fail(`${process} with pid ${pid} died twice`)
+      deaths.add(`${process} ${pid}`)
+    }
+    t.ok(deaths.size > 5, `${deaths.size} deaths`)
+  }
+})

@@ -110,7 +110,7 @@ await t.test(
     })
     const { stack } = await startStack(t, host)
     await until(() => stack.table.all().every(({ state }) => state === 'RUNNING'), 'all to run')
-    await stack.service.shutdown(new AbortController().signal)
+    await stack.service.shutdown(ADMIN, new AbortController().signal)
     await until(() => stack.connection.status.state === 'unreachable', 'its end', 4_000)
   },
 )

@@ -1,0 +1,153 @@
+// One step with one process: begin, then wait until the process table shows the end of it. Nothing waits inside
+// supervisord, so that a stop of an hour costs neither a connection nor anybody's patience.
+import { sleep } from '../../lib/sleep.ts'
+import { AgentError } from '../../protocol/errors.ts'
+import type { ProcessState } from '../../protocol/process.ts'
+import type { Fault } from './faults.ts'
+import { ProcessInfo } from './process-info.ts'
+import type { Entry, ProcessTable } from './process-table.ts'
+import type { SupervisorRpc } from './rpc.ts'
+import type { StateWatch } from './state-watch.ts'
+
+/**
+ * A stop within some 50 ms of a spawn is lost: the forked child still has supervisord's own handler for SIGTERM. The
+ * wait is generous, because a slow host forks slowly.
+ */
+const SPAWN_SETTLE_MS = 250
+
+const DOWN = new Set<ProcessState>(['STOPPED', 'EXITED', 'FATAL'])
+
+export class ProcessSteps {
+  readonly #rpc: SupervisorRpc
+  readonly #table: ProcessTable
+  readonly #watch: StateWatch
+  /** Spawns that the table may not know of yet, by our clock. */
+  readonly #spawnedAtMs = new Map<string, number>()
+
+  constructor(deps: { rpc: SupervisorRpc; table: ProcessTable; watch: StateWatch }) {
+    this.#rpc = deps.rpc
+    this.#table = deps.table
+    this.#watch = deps.watch
+  }
+
+  /** Notes which of them supervisord spawned within its last second or two: an event of that may be under way. */
+  async noteYoung(entries: readonly Entry[], signal: AbortSignal): Promise<void> {
+    const calls = entries.map(({ name }) => ({ method: 'supervisor.getProcessInfo', params: [name] }))
+    const answers = await this.#rpc.batch(calls, { signal })
+    answers.forEach((answer, index) => {
+      const info = ProcessInfo.safeParse(answer)
+      const name = entries[index]?.name
+      if (!info.success || name === undefined || info.data.pid === 0) return
+      if (info.data.now - info.data.start <= 1) this.#spawnedAtMs.set(name, Date.now())
+      else this.#spawnedAtMs.delete(name)
+    })
+  }
+
+  /** @returns whether there was something to start. @throws {AgentError} START_FAILED, PROCESS_NOT_FOUND */
+  async start(name: string, wait: boolean, signal: AbortSignal): Promise<boolean> {
+    // a start of what is STOPPING is taken for done by supervisord, and nothing happens
+    await this.#watch.wait(name, (entry) => (entry?.state === 'STOPPING' ? undefined : true), signal)
+    const before = this.#table.need(name)
+    const mark = before.spawnedAtMs
+    const isBackoff = before.state === 'BACKOFF'
+    const changed = await this.#begin(
+      name,
+      () => this.#rpc.call('supervisor.startProcess', [name, false], { signal }),
+      {
+        nothingToDo: 'ALREADY_STARTED',
+      },
+    )
+    if (changed) this.#spawnedAtMs.set(name, Date.now())
+    if (!wait) return changed
+    await this.#watch.wait(
+      name,
+      (entry) => {
+        if (!entry) throw gone(name)
+        if (entry.state === 'RUNNING') return true
+        const isOld = changed && entry.spawnedAtMs === mark
+        const hasFailed = DOWN.has(entry.state) || entry.state === 'BACKOFF'
+        if (!hasFailed || isOld || (isBackoff && !changed && entry.state === 'BACKOFF')) return undefined
+        // a program with startsecs=0 may have run and ended before anybody looked
+        if (entry.state === 'EXITED' && entry.lastExit?.expected) return true
+        throw startFailed(entry)
+      },
+      signal,
+    )
+    return changed
+  }
+
+  /** @returns whether there was something to stop. @throws {AgentError} STOP_FAILED, PROCESS_NOT_FOUND */
+  async stop(name: string, wait: boolean, signal: AbortSignal): Promise<boolean> {
+    const spawnedAtMs = Math.max(this.#table.need(name).spawnedAtMs, this.#spawnedAtMs.get(name) ?? 0)
+    const youngMs = SPAWN_SETTLE_MS - (Date.now() - spawnedAtMs)
+    if (youngMs > 0) await sleep(Math.min(youngMs, SPAWN_SETTLE_MS), signal)
+    const changed = await this.#begin(
+      name,
+      () => this.#rpc.call('supervisor.stopProcess', [name, false], { signal }),
+      {
+        nothingToDo: 'NOT_RUNNING',
+      },
+    )
+    if (!wait) return changed
+    await this.#watch.wait(
+      name,
+      (entry) => {
+        if (!entry) throw gone(name)
+        if (entry.state === 'UNKNOWN')
+          throw new AgentError('STOP_FAILED', `supervisord has lost track of ${name}: its state is UNKNOWN`, {
+            facts: { process: name },
+          })
+        return DOWN.has(entry.state) ? true : undefined
+      },
+      signal,
+    )
+    return changed
+  }
+
+  async signal(name: string, signalName: string, signal: AbortSignal): Promise<boolean> {
+    await this.#begin(name, () => this.#rpc.call('supervisor.signalProcess', [name, signalName], { signal }))
+    return true
+  }
+
+  /** Asks supervisord to begin. @returns false where there was nothing to do */
+  async #begin(
+    name: string,
+    ask: () => Promise<unknown>,
+    passes: { nothingToDo?: Fault } = {},
+  ): Promise<boolean> {
+    try {
+      await ask()
+      return true
+    } catch (error) {
+      if (!(error instanceof AgentError)) throw error
+      const fault = error.facts['fault']
+      if (fault === passes.nothingToDo) return false
+      if (fault === 'BAD_NAME') throw gone(name)
+      if (SPAWN_FAULTS.has(String(fault)))
+        throw new AgentError('START_FAILED', `${name} could not be spawned: ${error.message}`, {
+          cause: error,
+        })
+      throw error
+    }
+  }
+}
+
+const SPAWN_FAULTS: ReadonlySet<string> = new Set([
+  'SPAWN_ERROR',
+  'ABNORMAL_TERMINATION',
+  'NO_FILE',
+  'NOT_EXECUTABLE',
+])
+
+function gone(name: string): AgentError {
+  return new AgentError('PROCESS_NOT_FOUND', `${name} left supervisord`, { facts: { process: name } })
+}
+
+function startFailed({ name, state, spawnError, lastExit }: Entry): AgentError {
+  const exit =
+    lastExit?.signal ?? (lastExit?.exitStatus === undefined ? null : `exit status ${lastExit.exitStatus}`)
+  const why = [spawnError, exit].filter(Boolean).join('; ') || 'it ended before startsecs'
+  return new AgentError('START_FAILED', `${name} is ${state}: ${why}; agent logs ${name} shows its output`, {
+    facts: { process: name, state },
+  })
+}
