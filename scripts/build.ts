@@ -10,12 +10,17 @@ const define = { AGENT_VERSION: JSON.stringify(version) }
 
 /** Entry of each bundle, and the import by which the others reach it. */
 const BUNDLES = { cli: 'src/cli/run.ts', daemon: 'src/cli/commands/daemon.ts' }
+/** Of node-cron alone; see the file. */
+const UTC = {
+  inject: ['src/core/host/utc-format.ts'],
+  define: { ...define, 'Intl.DateTimeFormat': 'UtcFormat' },
+}
 
 /** An import of another bundle's entry becomes a require of that bundle. */
 const apart: Plugin = {
   name: 'apart',
-  setup(build) {
-    build.onResolve({ filter: /^\.\.?\// }, ({ path, resolveDir, kind }) => {
+  setup(hooks) {
+    hooks.onResolve({ filter: /^\.\.?\// }, ({ path, resolveDir, kind }) => {
       const target = resolve(resolveDir, path)
       const bundle = Object.entries(BUNDLES).find(([, entry]) => target === resolve(root, entry))
       return bundle && kind === 'dynamic-import' ? { path: `./${bundle[0]}.cjs`, external: true } : undefined
@@ -44,7 +49,14 @@ rmSync(resolve(root, 'dist'), { recursive: true, force: true })
 mkdirSync(resolve(root, 'dist'))
 await Promise.all([
   build({ ...command, entryPoints: { agent: 'src/main.ts' }, banner: { js: '#!/usr/bin/env node' } }),
-  build({ ...command, entryPoints: BUNDLES, banner: { js: bundleUrl } }),
+  build({ ...command, entryPoints: { cli: BUNDLES.cli }, banner: { js: bundleUrl } }),
+  build({
+    ...command,
+    entryPoints: { daemon: BUNDLES.daemon },
+    inject: UTC.inject,
+    define: { ...command.define, ...UTC.define },
+    banner: { js: bundleUrl },
+  }),
   build({
     ...shared,
     define,
