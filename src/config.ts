@@ -1,8 +1,11 @@
 import { readFileSync, statSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { isAbsolute } from 'node:path'
-import { type Document, isMap, isPair, LineCounter, parseDocument, visit, type YAMLError } from 'yaml'
+import { type Document, LineCounter, parseDocument, visit } from 'yaml'
 import * as z from 'zod'
+import { isNetwork, urlProblem } from './config-address.ts'
+import { ConfigError, explain, lineOf, yamlWords } from './config-error.ts'
+import { tlsProblem } from './config-tls.ts'
 import { Glob } from './protocol/names.ts'
 import { Role, Scope } from './protocol/scopes.ts'
 import { isLoopback } from './transports/loopback.ts'
@@ -16,12 +19,11 @@ const PathOrNothing = z
 const PathOrAuto = z
   .string()
   .refine((path) => path === 'auto' || isAbsolute(path), 'expected an absolute path or auto')
-const SupervisorUrl = z
-  .string()
-  .regex(/^(?:unix:\/\/\/\S+|http:\/\/[^\s/]+:\d+\/?)$/, 'expected unix:///path/of.sock or http://host:port')
-const Cidr = z
-  .string()
-  .regex(/^[0-9a-fA-F.:]+(?:\/\d{1,3})?$/, 'expected an address or a network such as 10.0.0.0/8')
+const SupervisorUrl = z.string().superRefine((url, context) => {
+  const message = urlProblem(url)
+  if (message !== null) context.addIssue({ code: 'custom', message })
+})
+const Cidr = z.string().refine(isNetwork, 'expected an address or a network such as 10.0.0.0/8')
 
 /** A section whose own keys all have defaults, so that it may be left out. */
 function section<S extends z.ZodRawShape>(shape: S) {
@@ -120,9 +122,15 @@ export const Config = z.strictObject({
 })
 export type Config = z.output<typeof Config>
 
-/** What is wrong with a config file: every line names file, line, key and what was expected. */
-export class ConfigError extends Error {
-  override readonly name = 'ConfigError'
+/**
+ * Reads a config file as the daemon needs it: with the files of `listen.tls`, which only it must be able to read.
+ * @throws {ConfigError}
+ */
+export function loadDaemonConfig(path = DEFAULT_CONFIG): Config {
+  const { config, refuse } = load(path)
+  const problem = config.listen.port === 'off' ? null : tlsProblem(config.listen.tls)
+  if (problem) refuse(['listen', 'tls', problem.key], problem.text)
+  return config
 }
 
 /**
@@ -130,6 +138,10 @@ export class ConfigError extends Error {
  * @throws {ConfigError}
  */
 export function loadConfig(path = DEFAULT_CONFIG): Config {
+  return load(path).config
+}
+
+function load(path: string): { config: Config; refuse: Refuse } {
   let text: string
   try {
     const stat = statSync(path)
@@ -145,12 +157,18 @@ export function loadConfig(path = DEFAULT_CONFIG): Config {
       throw new ConfigError(`${path}: no permission to read it (it belongs to root, mode 0600)`)
     else throw new ConfigError(`${path}: ${(error as Error).message}`)
   }
-  const config = parseConfig(text, path)
-  return { ...config, supervisor: { ...config.supervisor, password: passwordOf(config, path) } }
+  const { config, refuse } = parse(text, path)
+  const supervisor = { ...config.supervisor, password: passwordOf(config, path) }
+  return { config: { ...config, supervisor }, refuse }
 }
 
 /** @throws {ConfigError} */
 export function parseConfig(text: string, path: string): Config {
+  return parse(text, path).config
+}
+
+/** The config, and the way to refuse one of its keys all the same. */
+function parse(text: string, path: string): { config: Config; refuse: Refuse } {
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, stringKeys: true })
   const [broken] = [...document.errors, ...document.warnings]
@@ -165,7 +183,7 @@ export function parseConfig(text: string, path: string): Config {
         .join('\n'),
     )
   const { host, port, tls } = result.data.listen
-  const refuse = (key: string[], what: string): never => {
+  const refuse: Refuse = (key, what) => {
     throw new ConfigError(`${path}:${lineOf(key, document, lines)}: ${key.join('.')}: ${what}`)
   }
   if (tls.cert !== '' && tls.key === '') refuse(['listen', 'tls', 'cert'], 'needs listen.tls.key beside it')
@@ -175,8 +193,10 @@ export function parseConfig(text: string, path: string): Config {
       ['listen', 'host'],
       'an address that others can reach needs listen.tls, or tokens could be read on the way',
     )
-  return result.data
+  return { config: result.data, refuse }
 }
+
+type Refuse = (key: string[], what: string) => never
 
 /** The document as plain values. A section that is there with nothing in it is the same as one left out. */
 function plainOf(document: Document, path: string, lines: LineCounter): unknown {
@@ -200,64 +220,6 @@ function plainOf(document: Document, path: string, lines: LineCounter): unknown 
 }
 
 const SECTIONS = new Set(['supervisor', 'listen', 'panel', 'policy', 'log'])
-
-function yamlWords({ code, message, pos }: YAMLError, text: string): string {
-  if (code === 'DUPLICATE_KEY') return `${/^[^\s:]*/.exec(text.slice(pos[0]))?.[0]}: this key is there twice`
-  if (code === 'MULTIPLE_DOCS') return 'expected one document: no line of --- alone'
-  if (code === 'TAB_AS_INDENT') return 'not YAML: expected spaces, found a tab'
-  return `not YAML: ${message}`
-}
-
-function explain(
-  issue: z.core.$ZodIssue,
-  document: Document,
-  lines: LineCounter,
-): { line: number; text: string }[] {
-  const path = issue.path.map((part) => (typeof part === 'symbol' ? String(part) : part))
-  if (issue.code === 'unrecognized_keys')
-    return issue.keys.map((key) => ({
-      line: lineOf([...path, key], document, lines),
-      text: `${[...path, key].join('.')}: there is no such key`,
-    }))
-  const key = path.join('.') || 'the file'
-  return [{ line: lineOf(path, document, lines), text: `${key}: ${expected(issue)}` }]
-}
-
-const TYPES: Record<string, string> = {
-  string: 'text',
-  number: 'a number',
-  int: 'a whole number',
-  boolean: 'true or false',
-  array: 'a list',
-  object: 'keys with values',
-}
-
-/** What was expected, in the words of who writes the file. */
-function expected(issue: z.core.$ZodIssue): string {
-  if (/^expected |not part of this version/.test(issue.message)) return issue.message
-  const { code } = issue
-  if (code === 'invalid_type') return `expected ${TYPES[issue.expected] ?? issue.expected}`
-  if (code === 'invalid_value') return `expected one of ${issue.values.join(', ')}`
-  if (code === 'invalid_format') return 'expected a name or glob without white space and without < > &'
-  const isText = 'origin' in issue && issue.origin === 'string'
-  if (code === 'too_small')
-    return isText ? 'expected text, found nothing' : `expected ${issue.minimum} or more`
-  if (code === 'too_big') return `expected at most ${issue.maximum}${isText ? ' characters' : ''}`
-  return issue.message
-}
-
-/** Line of the key at that path; of its nearest parent that is written down, else 1. */
-function lineOf(path: (string | number)[], document: Document, lines: LineCounter): number {
-  for (let length = path.length; length > 0; length--) {
-    const parent = length === 1 ? document.contents : document.getIn(path.slice(0, length - 1), true)
-    const last = path[length - 1]
-    const pair = isMap(parent) ? parent.items.find(({ key }) => String(key) === String(last)) : undefined
-    const node = isPair(pair) ? pair.key : document.getIn(path.slice(0, length), true)
-    const range = (node as { range?: [number, number, number] } | undefined)?.range
-    if (range) return lines.linePos(range[0]).line
-  }
-  return 1
-}
 
 function passwordOf(config: Config, path: string): string {
   const { password, passwordFile } = config.supervisor

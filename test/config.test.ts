@@ -1,11 +1,17 @@
 import { execFile } from 'node:child_process'
+import { once } from 'node:events'
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { hostname, tmpdir } from 'node:os'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { hostname, networkInterfaces, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { promisify } from 'node:util'
 import t from 'tap'
 import { parse } from 'yaml'
 import * as z from 'zod'
-import { Config, ConfigError, loadConfig, parseConfig } from '../src/config.ts'
+import { Config, loadConfig, parseConfig } from '../src/config.ts'
+import { ConfigError } from '../src/config-error.ts'
+import { SupervisorRpc } from '../src/core/supervisor/rpc.ts'
 
 const ROOT = resolve(import.meta.dirname, '..')
 const EXAMPLE = resolve(ROOT, 'config.example.yaml')
@@ -88,12 +94,31 @@ const good: Record<string, string> = {
   'no TCP, and then any address': 'listen: { port: off, host: 0.0.0.0 }',
   'TLS on every address': 'listen: { host: "::", tls: { cert: /c.pem, key: /k.pem } }',
   'supervisord over HTTP': 'supervisor: { url: "http://127.0.0.1:9001", username: u, password: p }',
+  'supervisord over HTTP on IPv6': 'supervisor: { url: "http://[::1]:9001" }',
+  'a socket with an @ in its name': 'supervisor: { url: "unix:///run/a@b.sock" }',
+  proxies: 'listen: { trustedProxies: [10.0.0.0/8, 192.0.2.7, "2001:db8::/32"] }',
   'an alias': 'policy: { directories: &d [/srv], logDirectories: *d }',
 }
 for (const [it, text] of Object.entries(good))
   await t.test(`takes ${it}`, async (t) => {
     t.doesNotThrow(() => parseConfig(text, '/c.yaml'))
   })
+
+const hasIpv6 = Object.values(networkInterfaces()).some((of) => of?.some(({ address }) => address === '::1'))
+await t.test('supervisord on IPv6 is reached as the config names it', { skip: !hasIpv6 }, async (t) => {
+  const server = createServer((_request, answer) =>
+    answer.end(
+      '<methodResponse><params><param><value><int>7</int></value></param></params></methodResponse>',
+    ),
+  )
+  t.teardown(() => server.close())
+  await once(server.listen(0, '::1'), 'listening')
+  const { port } = server.address() as AddressInfo
+  const { supervisor } = parseConfig(`supervisor: { url: "http://[::1]:${port}" }`, '/c.yaml')
+  const rpc = new SupervisorRpc(supervisor)
+  t.teardown(() => rpc.close())
+  t.equal(await rpc.call('supervisor.getPID'), 7)
+})
 
 const ALIAS_BOMB =
   'a: &a [x,x]\nb: &b [*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b]\nname: [*c,*c,*c,*c,*c,*c,*c,*c]\n'
@@ -158,6 +183,22 @@ const bad: Record<string, [string, string]> = {
     'supervisor:\n  url: /run/s.sock',
     '2: supervisor.url: expected unix:///path/of.sock or http://host:port',
   ],
+  'a password in the address of supervisord': [
+    'supervisor:\n  url: http://user:secret@127.0.0.1:9001',
+    '2: supervisor.url: expected no @: use supervisor.username and supervisor.password',
+  ],
+  'a port of supervisord out of range': [
+    'supervisor: { url: "http://127.0.0.1:70000" }',
+    '1: supervisor.url: expected a port from 1 to 65535',
+  ],
+  'an address of supervisord with a path': [
+    'supervisor: { url: "http://127.0.0.1?x:9001" }',
+    '1: supervisor.url: expected unix:///path/of.sock or http://host:port',
+  ],
+  'an address of supervisord that is none': [
+    'supervisor: { url: "http://[::1::2]:9001" }',
+    '1: supervisor.url: expected unix:///path/of.sock or http://host:port',
+  ],
   'an ending with its dot': [
     'supervisor: { programExt: .conf }',
     '1: supervisor.programExt: expected letters and digits, no dot',
@@ -168,6 +209,14 @@ const bad: Record<string, [string, string]> = {
   ],
   'a proxy by name': [
     'listen: { trustedProxies: [proxy.local] }',
+    '1: listen.trustedProxies.0: expected an address or a network such as 10.0.0.0/8',
+  ],
+  'a proxy whose address is none': [
+    'listen:\n  trustedProxies:\n    - 10.0.0.0/8\n    - 999.1.1.1/99',
+    '4: listen.trustedProxies.1: expected an address or a network such as 10.0.0.0/8',
+  ],
+  'a network with too many bits': [
+    'listen: { trustedProxies: [10.0.0.0/33] }',
     '1: listen.trustedProxies.0: expected an address or a network such as 10.0.0.0/8',
   ],
   'a glob with white space': [
@@ -252,6 +301,45 @@ await t.test('config check', async (t) => {
       t.equal(code, 2)
       t.equal(stderr.slice(0, stderr.indexOf(expected)), `agent: ${path}: `)
     })
+
+  await t.test('the files of listen.tls must be what they are called, here and at the start', async (t) => {
+    const openssl = (name: string) =>
+      promisify(execFile)('openssl', [
+        ...'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=x'.split(' '),
+        '-keyout',
+        join(folder, `${name}.key`),
+        '-out',
+        join(folder, `${name}.crt`),
+      ])
+    await Promise.all([openssl('one'), openssl('two')])
+    write('half.crt', '-----BEGIN CERTIFICATE-----\nTUlJ\n-----END CERTIFICATE-----\n')
+    const cases = [
+      { tls: 'cert: one.crt, key: one.key, clientCa: two.crt', said: null },
+      { tls: 'cert: none.crt, key: one.key', said: 'cert: cannot read F/none.crt: ENOENT' },
+      { tls: 'cert: one.key, key: one.key', said: 'cert: F/one.key: expected certificates in PEM' },
+      { tls: 'cert: half.crt, key: one.key', said: 'cert: F/half.crt: expected certificates in PEM' },
+      { tls: 'cert: one.crt, key: gone.key', said: 'key: cannot read F/gone.key: ENOENT' },
+      {
+        tls: 'cert: one.crt, key: one.crt',
+        said: 'key: F/one.crt: expected a private key without a passphrase in PEM',
+      },
+      { tls: 'cert: one.crt, key: two.key', said: 'key: F/two.key: expected the key of F/one.crt' },
+      {
+        tls: 'cert: one.crt, key: one.key, clientCa: one.key',
+        said: 'clientCa: F/one.key: expected certificates in PEM',
+      },
+    ]
+    for (const { tls, said } of cases) {
+      const lines = tls.replaceAll(': ', `: ${folder}/`).replaceAll(', ', '\n    ')
+      const path = write('tls.yaml', `listen:\n  tls:\n    ${lines}\n`)
+      const line = 3 + ['cert', 'key', 'clientCa'].indexOf(said?.split(':')[0] ?? '')
+      const stderr = said && `agent: ${path}:${line}: listen.tls.${said.replaceAll('F/', `${folder}/`)}\n`
+      const expected = said === null ? { code: 0 } : { code: 2, stdout: '', stderr }
+      t.match(await agent('--config', path, 'config', 'check'), expected, tls)
+      if (said !== null) t.match(await agent('--config', path, 'daemon'), expected, `daemon: ${tls}`)
+      t.ok(loadConfig(path), 'a command that opens no server needs none of them')
+    }
+  })
 
   await t.test('a file that may not be read says whose it is', async (t) => {
     const path = write('secret.yaml', 'name: x', 0o000)

@@ -1,6 +1,6 @@
 import { Command, CommanderError } from 'commander'
 import { ConnectionError } from '../client/index.ts'
-import { ConfigError } from '../config.ts'
+import { ConfigError } from '../config-error.ts'
 import { METHODS, type MethodName } from '../methods/index.ts'
 import { AgentError, ERRORS, toWireError } from '../protocol/errors.ts'
 import { agentVersion } from '../version.ts'

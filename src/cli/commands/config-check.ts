@@ -1,10 +1,10 @@
 import { existsSync } from 'node:fs'
-import { DEFAULT_CONFIG, loadConfig } from '../../config.ts'
+import { DEFAULT_CONFIG, loadDaemonConfig } from '../../config.ts'
 import type { Globals } from '../globals.ts'
 
 /** Reads the config file. @returns 0; a wrong file throws ConfigError */
 export function checkConfig(globals: Globals): number {
-  const config = loadConfig(globals.config)
+  const config = loadDaemonConfig(globals.config)
   const path = globals.config ?? DEFAULT_CONFIG
   const isThere = existsSync(path)
   process.stdout.write(

@@ -1,4 +1,5 @@
-import { ConfigError, loadConfig } from '../../config.ts'
+import { loadDaemonConfig } from '../../config.ts'
+import { ConfigError } from '../../config-error.ts'
 import { notifySystemd } from '../../core/host/systemd.ts'
 import { startDaemon } from '../../daemon.ts'
 import { createLogger } from '../../logger.ts'
@@ -36,7 +37,7 @@ export async function runDaemon(options: { config?: string }): Promise<number> {
 
 function configOf(path: string | undefined) {
   try {
-    return loadConfig(path)
+    return loadDaemonConfig(path)
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
     process.stderr.write(`agent: ${error.message}\n`)
