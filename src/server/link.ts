@@ -6,6 +6,8 @@ export interface Link {
   send(frame: Buffer): void
   /** Bytes accepted by {@link send} that the kernel has not taken yet. */
   bufferedBytes(): number
+  /** Changes as the kernel takes bytes, also while one large write is under way. */
+  takenBytes(): number
   /** Closes in order; `terminate` instead when the peer no longer reads. */
   close(code: number, reason: string): void
   terminate(): void
@@ -14,7 +16,7 @@ export interface Link {
 /** What a transport hands its frames to. */
 export interface LinkUser {
   receive(text: string): void
-  /** The transport could send more: its buffer ran empty. */
+  /** The transport's buffer ran empty. */
   drained(): void
   /** The connection has ended, whoever ended it. */
   closed(): void

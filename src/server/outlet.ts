@@ -12,6 +12,8 @@ export class Outlet {
   readonly #marks: { [key in keyof WaterMarks]: number }
   readonly #waiting = new Set<() => void>()
   #blockedAtMs: number | null = null
+  #taken = -1
+  #takenAtMs = 0
 
   constructor(link: Link, marks: { [key in keyof WaterMarks]: number }) {
     this.#link = link
@@ -30,13 +32,13 @@ export class Outlet {
     this.#link.send(frame)
   }
 
-  /** Resolves when streams may send again. */
+  /** Resolves when it opens, for all who wait: whoever goes on looks again, since others may have filled it. */
   opened(): Promise<void> {
     if (this.isOpen) return Promise.resolve()
     return new Promise((resolve) => this.#waiting.add(resolve))
   }
 
-  /** The transport sent some; opens when enough is gone. @returns true when it opened just now */
+  /** The transport may have sent some; opens when enough is gone. @returns true when it opened just now */
   drained(): boolean {
     if (this.#blockedAtMs === null || this.#link.bufferedBytes() > this.#marks.lowWaterBytes) return false
     this.#blockedAtMs = null
@@ -50,9 +52,17 @@ export class Outlet {
     this.#waiting.clear()
   }
 
-  /** True when the peer has not read for too long, be it streams or answers. */
+  /**
+   * True when the peer has taken nothing for too long, be it of streams or answers; one that is only slow lives.
+   * To be asked now and then: it sees what changed since the last time.
+   */
   isStalled(nowMs: number): boolean {
-    if (this.isOpen) return false
-    return this.#blockedAtMs !== null && nowMs - this.#blockedAtMs > this.#marks.stalledMs
+    if (this.isOpen || this.#blockedAtMs === null) return false
+    const taken = this.#link.takenBytes()
+    if (taken !== this.#taken) {
+      this.#taken = taken
+      this.#takenAtMs = nowMs
+    }
+    return nowMs - Math.max(this.#blockedAtMs, this.#takenAtMs) > this.#marks.stalledMs
   }
 }

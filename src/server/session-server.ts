@@ -34,7 +34,7 @@ export class SessionServer {
     })
     const sweep = setInterval(() => {
       const nowMs = Date.now()
-      for (const session of this.#sessions) session.endIfStalled(nowMs)
+      for (const session of this.#sessions) session.look(nowMs)
     }, SWEEP_MS)
     const bookmarks = setInterval(() => {
       for (const session of this.#sessions) session.bookmark()

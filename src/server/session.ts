@@ -143,8 +143,10 @@ export class Session implements LinkUser, Streams {
     for (const stream of this.#events.values()) stream.bookmark()
   }
 
-  /** Ends the connection when its peer has not read for too long. */
-  endIfStalled(nowMs: number): void {
+  /** Goes on where the peer has read enough, and ends the connection when it has not read for too long. */
+  look(nowMs: number): void {
+    // transports tell of an empty buffer only, not of one down at the low mark
+    this.drained()
     if (!this.#outlet.isStalled(nowMs)) return
     this.#deps.logger.warn(
       { actor: this.#deps.principal.actor, remote: this.#deps.link.remote },

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net'
 import type { Logger } from '../logger.ts'
 import type { Link, LinkUser } from '../server/link.ts'
 import { LineReader } from './line-reader.ts'
+import { takenBytes } from './taken-bytes.ts'
 
 const CLOSE_MS = 2000
 const NEWLINE = Buffer.from('\n')
@@ -49,6 +50,10 @@ export class LocalLink implements Link {
 
   bufferedBytes(): number {
     return this.#socket.writableLength
+  }
+
+  takenBytes(): number {
+    return takenBytes(this.#socket)
   }
 
   /** A unix socket has no close codes: what was sent arrives, then the end. */

@@ -3,6 +3,7 @@ import type { RawData, WebSocket } from 'ws'
 import type { Logger } from '../logger.ts'
 import { CLOSE } from '../protocol/limits.ts'
 import type { Link, LinkUser } from '../server/link.ts'
+import { takenBytes } from './taken-bytes.ts'
 
 /** A link over a WebSocket. Delivers nothing after its end was decided, by whichever side. */
 export class SocketLink implements Link {
@@ -56,6 +57,10 @@ export class SocketLink implements Link {
 
   bufferedBytes(): number {
     return this.#webSocket.bufferedAmount
+  }
+
+  takenBytes(): number {
+    return takenBytes(this.#socket)
   }
 
   close(code: number, reason: string): void {

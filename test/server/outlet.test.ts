@@ -80,3 +80,15 @@ await t.test(
     t.equal(outlet.isStalled(now + 60_000), false)
   },
 )
+
+await t.test('a peer that takes a little now and then is slow, not stalled', async (t) => {
+  const { peer, outlet } = made()
+  const now = Date.now()
+  peer.unread = 2000
+  for (let ms = 0; ms <= 60_000; ms += 10_000) {
+    peer.taken++
+    t.equal(outlet.isStalled(now + ms), false)
+  }
+  t.equal(outlet.isStalled(now + 74_000), false)
+  t.equal(outlet.isStalled(now + 76_000), true)
+})

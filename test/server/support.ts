@@ -41,6 +41,8 @@ export class Peer implements Link {
   readonly frames: Sent[] = []
   /** Bytes that this peer has not read; set by the test, or counted while `isStuck`. */
   unread = 0
+  /** Bytes that this peer has read while it is stuck; set by the test. */
+  taken = 0
   isStuck = false
   closedWith: number | null = null
   isTerminated = false
@@ -59,6 +61,10 @@ export class Peer implements Link {
 
   bufferedBytes(): number {
     return this.unread
+  }
+
+  takenBytes(): number {
+    return this.taken
   }
 
   close(code: number): void {

@@ -172,6 +172,26 @@ await t.test('bytes that nobody reads are counted, and their going is told', asy
 })
 
 await t.test(
+  'what a slow reader takes of one large write is seen before the write is complete',
+  async (t) => {
+    const { path, sessions } = await serving(t)
+    const { socket } = await client(t, path)
+    await until(() => sessions[0])
+    socket.pause()
+    const [session] = sessions
+    for (let i = 0; i < 32; i++) session?.link.send(Buffer.alloc(1 << 18, 'a'))
+    const taken = () => session?.link.takenBytes() ?? 0
+    const before = taken()
+    t.ok(before < 4 << 20, `${before} bytes are with the kernel`)
+    socket.on('data', () => taken() > before && socket.pause()).resume()
+    await until(() => taken() > before, 'more to be taken')
+    t.ok(taken() < 8 << 20)
+    t.ok((session?.link.bufferedBytes() ?? 0) > 0)
+    t.equal(session?.drained, 0)
+  },
+)
+
+await t.test(
   'close delivers what was sent, then ends; terminate ends a peer that does not read',
   async (t) => {
     const { path, sessions } = await serving(t)

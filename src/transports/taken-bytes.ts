@@ -1,0 +1,17 @@
+import type { Socket } from 'node:net'
+
+/** What Node's own idle timeout looks at; see `Socket.prototype._onTimeout`. */
+interface Handle {
+  bytesWritten?: number
+  /** Of the write under way, what the kernel has not taken yet. */
+  writeQueueSize?: number
+}
+
+/**
+ * Bytes that the kernel took so far. What the public API tells changes only when a write is complete, and Node makes
+ * one write of all that waits: a slow reader of a megabyte would look like one that does not read at all.
+ */
+export function takenBytes(socket: Socket): number {
+  const { _handle: handle } = socket as Socket & { _handle?: Handle | null }
+  return (handle?.bytesWritten ?? 0) - (handle?.writeQueueSize ?? 0)
+}
