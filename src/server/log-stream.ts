@@ -51,7 +51,8 @@ export class LogStream {
   async #run(entry: Entry, channel: Channel, options: { lines: number; cursor?: string }): Promise<void> {
     const { signal } = this.#end
     for await (const { text, cursor, dropped } of this.#logs.follow(entry, channel, { ...options, signal })) {
-      await this.#outlet.opened()
+      // all streams wake together, and the first ones may have filled it again
+      while (!signal.aborted && !this.#outlet.isOpen) await this.#outlet.opened()
       if (signal.aborted) return
       if (!this.#isAllowed(entry)) throw new AgentError('FORBIDDEN', 'the right to read this log has ended')
       this.#send({

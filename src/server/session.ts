@@ -93,12 +93,13 @@ export class Session implements LinkUser, Streams {
         request.id,
         new AgentError('TOO_MANY_REQUESTS', `over ${limits.requestsPerSecond} requests a second`),
       )
-    if (this.#calls.size >= limits.inFlight && !RELIEF.has(request.method))
+    const isRelief = RELIEF.has(request.method)
+    if (this.#calls.size >= limits.inFlight && !isRelief)
       return this.#answerError(
         request.id,
         new AgentError('TOO_MANY_REQUESTS', `${limits.inFlight} requests are in flight`),
       )
-    if (link.bufferedBytes() > limits.highWaterBytes * UNREAD_MARKS)
+    if (link.bufferedBytes() > limits.highWaterBytes * UNREAD_MARKS && !isRelief)
       return this.#answerError(
         request.id,
         new AgentError('TOO_MANY_REQUESTS', 'the answers to former requests are not being read'),

@@ -82,6 +82,12 @@ export class Peer implements Link {
     this.#user?.drained()
   }
 
+  /** Reads all there is up to now, and then nothing again. */
+  gulp(): void {
+    this.unread = 0
+    this.#user?.drained()
+  }
+
   /** Ends the connection from this side. */
   leave(): void {
     this.#user?.closed()
