@@ -53,11 +53,14 @@ await t.test('calls that are cut short', async (t) => {
   })
 
   await t.test('a stop that comes after takes the place of what was left of the restart', async (t) => {
+    const starts = () => states('slow').filter(({ to }) => to === 'STARTING').length
+    const before = starts()
     await processes.restart(['slow'], ADMIN, { ...waiting({ timeoutMs: 400 }), ...hard })
     t.match(await processes.stop(['slow'], ADMIN, waiting()), [{ ok: true }])
     t.equal(table.get('slow')?.state, 'STOPPED')
     await stack.observer.reconcile()
     t.equal(states('slow').at(-1)?.to, 'STOPPED')
+    t.equal(starts(), before, 'it was not started in between')
   })
 
   await t.test('the events of a call that does not wait name who asked', async (t) => {
