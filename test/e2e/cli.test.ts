@@ -281,6 +281,17 @@ await t.test('without a running agent', async (t) => {
     },
   )
 
+  await t.test('init --json prints one object and nothing else', async (t) => {
+    const made = await agent.run('--json', 'init')
+    t.match(JSON.parse(made.stdout), {
+      config: agent.configFile,
+      configWritten: false,
+      listener: { changed: true, groupState: 'RUNNING' },
+    })
+    const removed = await agent.run('--json', 'init', '--remove')
+    t.match(JSON.parse(removed.stdout), { config: agent.configFile, listener: { changed: true } })
+  })
+
   await t.test('config check names file, line and key', async (t) => {
     t.match(await agent.run('config', 'check'), { code: 0, stdout: /is right/ })
     const file = join(host.folder, 'bad.yaml')

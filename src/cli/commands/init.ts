@@ -12,11 +12,12 @@ import { installText, withInstall } from './listener.ts'
  */
 export async function initCommand(options: { remove?: boolean }, globals: Globals): Promise<number> {
   const say = (text: string) => {
-    if (!globals.quiet) process.stdout.write(`${text}\n`)
+    if (!globals.quiet && !globals.json) process.stdout.write(`${text}\n`)
   }
   const path = globals.config ?? DEFAULT_CONFIG
   if (options.remove) {
-    const { changed, problem } = await withInstall(loadConfig(globals.config), (install) => install.remove())
+    const outcome = await withInstall(loadConfig(globals.config), 'remove', (install) => install.remove())
+    const { changed, problem } = outcome
     say(
       changed
         ? 'the event listener is removed from supervisord'
@@ -24,9 +25,11 @@ export async function initCommand(options: { remove?: boolean }, globals: Global
     )
     if (problem) say(`but: ${problem}`)
     say(`kept: ${path}, tokens and state`)
+    tellJson(globals, { config: path, listener: outcome })
     return 0
   }
-  if (!existsSync(path)) {
+  const isNew = !existsSync(path)
+  if (isNew) {
     mkdirSync(dirname(path), { recursive: true, mode: 0o755 })
     await writeFileAtomic(path, readFileSync(packagedFile('config.example.yaml'), 'utf8'), 0o600)
     say(`wrote ${path} (defaults; every key is explained there)`)
@@ -34,8 +37,13 @@ export async function initCommand(options: { remove?: boolean }, globals: Global
   const config = loadConfig(path)
   mkdirSync(config.stateDir, { recursive: true, mode: 0o700 })
   mkdirSync(config.listen.runDir, { recursive: true, mode: 0o755 })
-  const outcome = await withInstall(config, (install) => install.install())
+  const outcome = await withInstall(config, 'install', (install) => install.install())
   say(installText(outcome))
   say('next: systemctl enable --now supervisor-agent, then: agent token create panel --role operator')
+  tellJson(globals, { config: path, configWritten: isNew, listener: outcome })
   return outcome.groupState === 'RUNNING' ? 0 : 1
+}
+
+function tellJson({ json }: Globals, outcome: object): void {
+  if (json) process.stdout.write(`${JSON.stringify(outcome)}\n`)
 }
