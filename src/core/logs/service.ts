@@ -88,7 +88,8 @@ export class LogService {
   }
 
   /**
-   * The last lines (100 unless said otherwise) or bytes, or what came after a cursor: at most 256 KiB.
+   * The last lines (100 unless said otherwise) or bytes, or what came after a cursor: at most 256 KiB, and less where it is
+   * mostly control characters, which JSON makes long.
    * @throws {AgentError} LOG_UNAVAILABLE; INVALID_PARAMS for a malformed cursor
    */
   async tail(source: LogSource, options: TailOptions = {}): Promise<LogTail> {

@@ -2,11 +2,14 @@ import type { Chain, Position } from './chain.ts'
 import { type Cursor, parseCursor } from './cursor.ts'
 import { CHUNK_BYTES } from './disk.ts'
 import type { Generation } from './generation.ts'
+import { JSON_BYTES_PER_BYTE, jsonEnd, jsonSize } from './json-size.ts'
 import { readBack } from './read-back.ts'
 import { wholeCharactersEnd } from './utf8.ts'
 
 /** Most bytes of log in one answer; a longer line is cut at its front. */
 const TAIL_BYTES = 256 * 1024
+/** And most bytes of it as JSON, where a control character takes six: an answer must fit into a frame of 1 MiB. */
+const TAIL_JSON_BYTES = 900 * 1024
 
 const DEFAULT_LINES = 100
 
@@ -34,10 +37,12 @@ export async function readTail(chain: Chain, position: Position, options: TailOp
   const { bytes, isWhole } = await readBack(chain, position, { lines, limit, countsPart: true })
   const end = Math.max(wholeCharactersEnd(bytes, 0, bytes.length), bytes.length - size)
   const offset = size - (bytes.length - end)
+  const whole = bytes.toString('utf8', 0, end)
+  const text = jsonEnd(whole, TAIL_JSON_BYTES)
   return {
-    text: bytes.toString('utf8', 0, end),
+    text,
     cursor: generation.cursor(offset, await generation.checkAt(offset)),
-    truncated: !isWhole,
+    truncated: !isWhole || text.length < whole.length,
   }
 }
 
@@ -56,15 +61,21 @@ async function readAfter(chain: Chain, position: Position, from: string): Promis
   let cursor = from
   let text = ''
   await placeAtCursor(chain, position, from)
-  for (let bytes = 0; bytes + CHUNK_BYTES <= TAIL_BYTES; ) {
+  for (let bytes = 0, json = 0; hasRoom(bytes, json); ) {
     const chunk = await chain.read(position)
     if (!chunk) return { text, cursor, truncated: false }
     text += chunk.text
     cursor = chunk.cursor
     bytes += Buffer.byteLength(chunk.text)
+    json += jsonSize(chunk.text)
   }
   const generation = chain.settle(position)
   return { text, cursor, truncated: generation !== null && position.offset < generation.size }
+}
+
+/** For one more chunk, whatever it holds. */
+function hasRoom(bytes: number, json: number): boolean {
+  return bytes + CHUNK_BYTES <= TAIL_BYTES && json + CHUNK_BYTES * JSON_BYTES_PER_BYTE <= TAIL_JSON_BYTES
 }
 
 /**

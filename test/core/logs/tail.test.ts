@@ -82,6 +82,40 @@ await t.test('after a cursor comes the rest, in pieces of at most 256 KiB', asyn
   await t.rejects(logs.tail(path, { cursor: 'wrong' }), { code: 'INVALID_PARAMS' })
 })
 
+const controls = [
+  { it: 'NUL', unit: '\0' },
+  { it: 'ESC', unit: '\u001b[0m\u001b\u001b' },
+  { it: 'ESC between characters of four bytes', unit: '\u001b\u001b\u001b\u001b\u001b😀' },
+]
+for (const { it, unit } of controls)
+  await t.test(`a log full of ${it} fits into a frame`, async (t) => {
+    const { path, logs } = logsIn(t)
+    const size = (text: string) => Buffer.byteLength(JSON.stringify(text))
+    const file = unit.repeat(Math.ceil((300 * KIB) / Buffer.byteLength(unit)))
+    writeFileSync(path, 'begin\n')
+    const { cursor } = await logs.tail(path)
+    appendFileSync(path, file)
+    for (const options of [{ bytes: 256 * KIB }, { lines: 10 }]) {
+      const tail = await logs.tail(path, options)
+      t.ok(size(tail.text) <= 900 * KIB + 2, `${size(tail.text)} bytes`)
+      t.ok(size(tail.text) > 890 * KIB || Buffer.byteLength(tail.text) > 255 * KIB)
+      t.ok(file.endsWith(tail.text), 'whole characters of the end')
+      t.equal(tail.truncated, true)
+      t.match(await logs.tail(path, { cursor: tail.cursor }), { text: '', truncated: false })
+    }
+    let read = ''
+    for (
+      let piece = await logs.tail(path, { cursor });
+      ;
+      piece = await logs.tail(path, { cursor: piece.cursor })
+    ) {
+      t.ok(size(piece.text) <= 900 * KIB + 2)
+      read += piece.text
+      if (!piece.truncated) break
+    }
+    t.ok(read === file, 'in pieces nothing is missing')
+  })
+
 await t.test('lastLines gives the end of a file at once', async (t) => {
   const { path, logs } = logsIn(t)
   writeFileSync(path, 'a\nb\n€c\n')
