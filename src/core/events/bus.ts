@@ -9,6 +9,9 @@ export interface RingLimits {
   bytes: number
 }
 
+/** So many of the newest events keep their ready frames, which are not counted in the bytes of the ring. */
+const WITH_FRAMES = 256
+
 const RING: RingLimits = { events: 8192, bytes: 8 * 1024 * 1024 }
 
 export class EventBus {
@@ -59,6 +62,7 @@ export class EventBus {
     this.#ring.push(stored)
     this.#bytes += stored.sizeBytes
     this.#trim()
+    this.at(stored.seq - WITH_FRAMES)?.forgetFrames()
     for (const listener of this.#listeners) listener()
   }
 

@@ -9,6 +9,8 @@ export interface Stored {
   readonly program: string | null
   readonly sizeBytes: number
   frame(subscription: string, withLogs: boolean): Buffer
+  /** Gives up the ready bytes, and keeps none from now on: few subscribers are that far behind. */
+  forgetFrames(): void
 }
 
 /** Something happened that we cannot tell: subscribers must take a snapshot. */
@@ -29,7 +31,14 @@ export class StoredGap implements Stored {
     const params = { subscription, epoch: this.#epoch, from: seq, to: seq }
     return Buffer.from(JSON.stringify({ jsonrpc: '2.0', method: 'gap', params }))
   }
+
+  forgetFrames(): void {
+    // it keeps none
+  }
 }
+
+/** Subscriptions are counted per connection, so that nearly all share a handful of names. */
+const FRAMES_MAX = 8
 
 /** An event with its bytes: made once per variant, shared by every subscriber that may see that variant. */
 export class StoredEvent implements Stored {
@@ -39,6 +48,7 @@ export class StoredEvent implements Stored {
   readonly program: string | null
   readonly sizeBytes: number
   readonly #frames = new Map<string, Buffer>()
+  #framesMax = FRAMES_MAX
   readonly #json: string
 
   constructor(event: AgentEvent) {
@@ -60,9 +70,13 @@ export class StoredEvent implements Stored {
     const frame = Buffer.from(
       `{"jsonrpc":"2.0","method":"event","params":{"subscription":${JSON.stringify(subscription)},${json.slice(1)}}`,
     )
-    // subscriptions are counted per connection, so nearly all share a handful of names
-    if (this.#frames.size < 8) this.#frames.set(key, frame)
+    if (this.#frames.size < this.#framesMax) this.#frames.set(key, frame)
     return frame
+  }
+
+  forgetFrames(): void {
+    this.#framesMax = 0
+    this.#frames.clear()
   }
 }
 

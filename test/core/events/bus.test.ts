@@ -73,6 +73,19 @@ await t.test('subscribers share the bytes of a frame', async (t) => {
   t.not(String(stored?.frame('e1', true)), String(stored?.frame('e2', true)))
 })
 
+await t.test('only the newest events keep ready frames', async (t) => {
+  const bus = new EventBus({ limits: LARGE })
+  publish(bus, 1)
+  const isKept = (seq: number) => bus.at(seq)?.frame('e1', true) === bus.at(seq)?.frame('e1', true)
+  for (let seq = 1; seq <= 1000; seq++) {
+    if (!isKept(seq)) t.fail(`the frame of ${seq} is made anew`)
+    publish(bus, 1)
+  }
+  const kept = Array.from({ length: bus.seq }, (_, index) => index + 1).filter(isKept)
+  t.strictSame([kept.length, kept[0]], [256, bus.seq - 255])
+  t.match(JSON.parse(String(bus.at(1)?.frame('e1', true))), { params: { seq: 1 } }, 'the old ones are there')
+})
+
 await t.test('a log tail is only for those with logs', async (t) => {
   const bus = new EventBus()
   const transition = { process: 'a', program: 'a', from: 'RUNNING', to: 'FATAL', pid: null } as const
