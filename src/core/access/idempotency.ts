@@ -3,17 +3,28 @@
 import { createHash } from 'node:crypto'
 import { AgentError } from '../../protocol/errors.ts'
 
-type Outcome = { result: Record<string, unknown> } | { error: unknown }
+type KnownError = Pick<AgentError, 'code' | 'message' | 'facts'>
+type Outcome = { result: Record<string, unknown> } | { error: KnownError }
 
 interface KeyRecord {
   fingerprint: string
   atMs: number
-  outcome: Promise<Outcome>
+  /** JSON of an {@link Outcome}; a promise while the call runs. */
+  outcome: string | Promise<string>
+  bytes: number
+}
+
+/** The keys of one owner, oldest first. */
+interface Owned {
+  records: Map<string, KeyRecord>
+  bytes: number
 }
 
 const KEEP_MS = 7 * 24 * 3_600_000
 const NEVER_EVICT_MS = 24 * 3_600_000
 const KEYS_MAX = 10_000
+/** Of outcomes. The call that goes over it is the last one let in. */
+const BYTES_MAX = 16 * 1024 * 1024
 
 export interface KeyedCall {
   owner: string
@@ -25,7 +36,7 @@ export interface KeyedCall {
 }
 
 export class IdempotencyKeys {
-  readonly #byOwner = new Map<string, Map<string, KeyRecord>>()
+  readonly #byOwner = new Map<string, Owned>()
   readonly #now: () => number
 
   constructor(options: { now?: () => number } = {}) {
@@ -42,50 +53,64 @@ export class IdempotencyKeys {
     task: () => Promise<Record<string, unknown>>,
     refused: (error: unknown) => boolean,
   ): Promise<Record<string, unknown>> {
-    const records = this.#byOwner.get(call.owner) ?? new Map<string, KeyRecord>()
-    this.#byOwner.set(call.owner, records)
+    const owned = this.#byOwner.get(call.owner) ?? { records: new Map<string, KeyRecord>(), bytes: 0 }
+    this.#byOwner.set(call.owner, owned)
+    const { records } = owned
     const fingerprint = createHash('sha256')
       .update(`${call.method}\n${canonical(call.params)}`)
       .digest('base64')
     const known = records.get(call.key)
     if (known) return await replay(known, fingerprint)
-    this.#makeRoom(records)
+    this.#makeRoom(owned)
     const running = task()
-    const outcome: Promise<Outcome> = running.then(
-      (result) => ({ result: withoutSecrets(result, call.secrets) }),
-      (error: unknown) => ({ error }),
+    const outcome = running.then(
+      (result) => toText({ result: withoutSecrets(result, call.secrets) }),
+      (error: unknown) => toText({ error: toKnown(error) }),
     )
-    records.set(call.key, { fingerprint, atMs: this.#now(), outcome })
+    const record: KeyRecord = { fingerprint, atMs: this.#now(), outcome, bytes: 0 }
+    records.set(call.key, record)
     try {
       return await running
     } catch (error) {
       if (refused(error)) records.delete(call.key)
       throw error
+    } finally {
+      record.outcome = await outcome
+      if (records.get(call.key) === record) {
+        record.bytes = Buffer.byteLength(record.outcome)
+        owned.bytes += record.bytes
+      }
     }
   }
 
   /** Drops what is older than seven days. */
   sweep(): void {
     const oldest = this.#now() - KEEP_MS
-    for (const [owner, records] of this.#byOwner) {
-      for (const [key, { atMs }] of records) {
-        if (atMs > oldest) break // insertion order is time order
-        records.delete(key)
+    for (const [owner, owned] of this.#byOwner) {
+      for (const [key, record] of owned.records) {
+        if (record.atMs > oldest) break // insertion order is time order
+        drop(owned, key, record)
       }
-      if (records.size === 0) this.#byOwner.delete(owner)
+      if (owned.records.size === 0) this.#byOwner.delete(owner)
     }
   }
 
-  #makeRoom(records: Map<string, KeyRecord>): void {
-    if (records.size < KEYS_MAX) return
-    const [oldest] = records
-    if (!oldest || this.#now() - oldest[1].atMs < NEVER_EVICT_MS)
-      throw new AgentError(
-        'TOO_MANY_REQUESTS',
-        `${KEYS_MAX} idempotency keys are in use, none older than a day`,
-      )
-    records.delete(oldest[0])
+  #makeRoom(owned: Owned): void {
+    while (owned.records.size >= KEYS_MAX || owned.bytes >= BYTES_MAX) {
+      const [oldest] = owned.records
+      if (!oldest || this.#now() - oldest[1].atMs < NEVER_EVICT_MS)
+        throw new AgentError(
+          'TOO_MANY_REQUESTS',
+          `${owned.records.size} idempotency keys with ${owned.bytes} bytes of outcomes are in use, none older than a day`,
+        )
+      drop(owned, ...oldest)
+    }
   }
+}
+
+function drop(owned: Owned, key: string, { bytes }: KeyRecord): void {
+  owned.records.delete(key)
+  owned.bytes -= bytes
 }
 
 async function replay(record: KeyRecord, fingerprint: string): Promise<Record<string, unknown>> {
@@ -94,15 +119,22 @@ async function replay(record: KeyRecord, fingerprint: string): Promise<Record<st
       'IDEMPOTENCY_CONFLICT',
       'this idempotencyKey was used with another method or other parameters',
     )
-  const outcome = await record.outcome
+  const outcome = JSON.parse(await record.outcome) as Outcome
   if ('result' in outcome) return { ...outcome.result, replayed: true }
-  const { error } = outcome
-  const known =
-    error instanceof AgentError
-      ? error
-      : new AgentError('INTERNAL', 'internal error; the agent log has the detail')
-  const facts = { ...known.facts, replayed: true }
-  throw new AgentError(known.code, known.message, { facts, cause: error })
+  const { code, message, facts } = outcome.error
+  throw new AgentError(code, message, { facts: { ...facts, replayed: true } })
+}
+
+/** Text takes a fraction of the memory of the objects. */
+function toText(outcome: Outcome): string {
+  return JSON.stringify(outcome)
+}
+
+function toKnown(error: unknown): KnownError {
+  if (!(error instanceof AgentError))
+    return { code: 'INTERNAL', message: 'internal error; the agent log has the detail', facts: {} }
+  const { code, message, facts } = error
+  return { code, message, facts }
 }
 
 function withoutSecrets(

@@ -144,3 +144,34 @@ await t.test('10 000 keys are held; none of the last day gives way', async (t) =
   t.match(await run({ key: 'key-1' }), { replayed: true })
   await t.rejects(run({ key: 'key-1', params: {} }), { code: 'IDEMPOTENCY_CONFLICT' })
 })
+
+await t.test('16 MiB of outcomes are held; none of the last day gives way', async (t) => {
+  const { keys, time } = made()
+  let runs = 0
+  const run = (key: string, owner = 'o') =>
+    keys.run(call({ key, owner }), () => Promise.resolve({ run: ++runs, text: 'x'.repeat(1 << 20) }), never)
+  for (let i = 0; i < 16; i++) await run(`key-${i}`)
+  await t.rejects(run('one-more'), { code: 'TOO_MANY_REQUESTS' })
+  t.equal(runs, 16, 'without an effect')
+  t.match(await run('key-0'), { run: 1, replayed: true }, 'replays need no room')
+  t.match(await run('one-more', 'p'), { run: 17 }, 'others have room of their own')
+  time.add(DAY + 1)
+  t.match(await run('one-more'), { run: 18 }, 'what is older than a day gives way')
+  t.match(await run('key-1'), { run: 2, replayed: true }, 'as far as needed')
+  t.match(await run('key-0'), { run: 19 })
+  time.add(7 * DAY)
+  keys.sweep()
+  for (let i = 0; i < 16; i++) await run(`later-${i}`)
+  await t.rejects(run('one-more'), { code: 'TOO_MANY_REQUESTS' }, 'what was dropped is counted no more')
+})
+
+await t.test('an outcome is kept as it was, whatever becomes of the objects', async (t) => {
+  const { keys } = made()
+  const result = { list: [{ name: 'a' }] }
+  await keys.run(call(), () => Promise.resolve(result), never)
+  result.list.push({ name: 'b' })
+  t.strictSame(await keys.run(call(), () => Promise.resolve({}), never), {
+    list: [{ name: 'a' }],
+    replayed: true,
+  })
+})
