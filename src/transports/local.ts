@@ -9,6 +9,7 @@ import type { Limits } from './http.ts'
 import { LocalLink } from './local-link.ts'
 
 const END_MS = 1000
+const SAME_OWNER = -1
 
 /**
  * Serves a unix socket: one JSON-RPC object per line, each way. Whoever may open the socket is the principal,
@@ -45,7 +46,8 @@ export class LocalTransport {
   }
 
   /**
-   * Makes the socket; one that a dead agent left behind is replaced.
+   * Makes the socket; one that a dead agent left behind is replaced. Where the group may not be given, a warning is
+   * logged and it stays with the agent's own.
    * @throws {Error} when another agent answers on it, or something else is in its place
    */
   async start(): Promise<void> {
@@ -60,7 +62,7 @@ export class LocalTransport {
     }
     await once(this.#server, 'listening')
     this.#server.on('error', (error) => this.#logger.error({ err: error }, 'cannot accept')) // such as EMFILE
-    if (this.#gid !== undefined) await lchown(this.#path, process.getuid?.() ?? 0, this.#gid)
+    if (this.#gid !== undefined) await this.#giveTo(this.#gid)
     await chmod(this.#path, this.#mode)
   }
 
@@ -80,6 +82,18 @@ export class LocalTransport {
     }, END_MS)
     await Promise.all([closed, ...this.#links.values()])
     clearTimeout(timer)
+  }
+
+  async #giveTo(gid: number): Promise<void> {
+    try {
+      await lchown(this.#path, SAME_OWNER, gid)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EPERM') throw error
+      this.#logger.warn(
+        { path: this.#path, gid },
+        'the socket stays with the own group: only root and members may give it to that one',
+      )
+    }
   }
 
   #begin(socket: Socket): void {

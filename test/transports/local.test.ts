@@ -1,7 +1,7 @@
 import { once } from 'node:events'
-import { rename, stat, symlink, unlink, writeFile } from 'node:fs/promises'
+import { chown, rename, stat, symlink, unlink, writeFile } from 'node:fs/promises'
 import { connect, createServer, type Socket } from 'node:net'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import t from 'tap'
 import type { Principal } from '../../src/core/access/principal.ts'
 import { createLogger } from '../../src/logger.ts'
@@ -121,6 +121,29 @@ await t.test(
     const { path } = await serving(t, { mode: 0o660, gid: 65534 })
     const { uid, gid, mode } = await stat(path)
     t.strictSame([uid, gid, mode & 0o777], [0, 65534, 0o660])
+  },
+)
+
+await t.test(
+  'an agent that may not give the socket to the group keeps it, and says so',
+  { skip: process.getuid?.() !== 0 && 'needs root' },
+  async (t) => {
+    const path = join(await folder(t), 'a.sock')
+    await chown(dirname(path), 65534, 65534)
+    const lines: string[] = []
+    const warned = createLogger('warn', { write: (line) => void lines.push(line) })
+    const { transport } = await unstarted(t, { path, mode: 0o660, gid: 12345, logger: warned })
+    process.seteuid?.(65534)
+    try {
+      await transport.start()
+    } finally {
+      process.seteuid?.(0)
+    }
+    const { uid, gid, mode } = await stat(path)
+    t.strictSame([uid, gid, mode & 0o777], [65534, process.getgid?.(), 0o660])
+    t.match(lines, [/stays with the own group/])
+    const { lines: sent } = await client(t, path)
+    await until(() => sent()[0] === 'hello')
   },
 )
 
