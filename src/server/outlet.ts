@@ -1,7 +1,7 @@
-import type { LIMITS } from '../protocol/limits.ts'
+import type { Limits } from './limits.ts'
 import type { Link } from './link.ts'
 
-type WaterMarks = Pick<typeof LIMITS, 'highWaterBytes' | 'lowWaterBytes' | 'stalledMs'>
+type WaterMarks = Pick<Limits, 'highWaterBytes' | 'lowWaterBytes' | 'stalledMs'>
 
 /**
  * The way out of a session. Streams ask it before they send: over the high mark it is closed to them until the peer
@@ -9,13 +9,13 @@ type WaterMarks = Pick<typeof LIMITS, 'highWaterBytes' | 'lowWaterBytes' | 'stal
  */
 export class Outlet {
   readonly #link: Link
-  readonly #marks: { [key in keyof WaterMarks]: number }
+  readonly #marks: WaterMarks
   readonly #waiting = new Set<() => void>()
   #blockedAtMs: number | null = null
   #taken = -1
   #takenAtMs = 0
 
-  constructor(link: Link, marks: { [key in keyof WaterMarks]: number }) {
+  constructor(link: Link, marks: WaterMarks) {
     this.#link = link
     this.#marks = marks
   }

@@ -2,8 +2,9 @@ import type { Principal } from '../core/access/principal.ts'
 import type { Logger } from '../logger.ts'
 import type { Services } from '../methods/context.ts'
 import type { Dispatcher } from './dispatcher.ts'
+import type { Limits } from './limits.ts'
 import type { Link, LinkUser } from './link.ts'
-import { type Limits, Session } from './session.ts'
+import { Session } from './session.ts'
 
 const SWEEP_MS = 1_000
 

@@ -5,17 +5,16 @@ import type { Context, EventFilter, LogStreamRequest, Services, Streams } from '
 import { openRpcDocument } from '../methods/openrpc.ts'
 import { AgentError, toWireError } from '../protocol/errors.ts'
 import type { Request, RequestId } from '../protocol/frames.ts'
-import { CLOSE, type LIMITS, PROTOCOL_VERSION } from '../protocol/limits.ts'
+import { CLOSE, PROTOCOL_VERSION } from '../protocol/limits.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import { notification } from './event-frames.ts'
 import { EventStream } from './event-stream.ts'
 import { readFrame } from './frame.ts'
+import type { Limits } from './limits.ts'
 import type { Link, LinkUser } from './link.ts'
 import { LogStream } from './log-stream.ts'
 import { Outlet } from './outlet.ts'
 import { Rate } from './rate.ts'
-
-export type Limits = { readonly [key in keyof typeof LIMITS]: number }
 
 /** What makes room is let in when there is none. */
 const RELIEF = new Set(['rpc.cancel', 'event.unsubscribe', 'log.unfollow'])

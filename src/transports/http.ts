@@ -4,6 +4,7 @@ import { createServer as createTlsServer } from 'node:https'
 import type { Socket } from 'node:net'
 import type { Logger } from '../logger.ts'
 import { LIMITS } from '../protocol/limits.ts'
+import type { Limits } from '../server/limits.ts'
 import type { Gate } from './gate.ts'
 import { isLoopback } from './loopback.ts'
 import { answer, answerJson, isRefusal, type Refusal, refuse, targetOf } from './refusal.ts'
@@ -15,9 +16,6 @@ const STOP_MS = 1000
 const FORWARDING = ['forwarded', 'x-forwarded-for', 'x-real-ip', 'via']
 
 export type Health = 'ok' | 'starting' | 'stopping'
-
-/** {@link LIMITS}, each open to another value. */
-export type Limits = { readonly [Name in keyof typeof LIMITS]: number }
 
 export interface ListenOptions {
   host: string

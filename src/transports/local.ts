@@ -4,8 +4,8 @@ import { createConnection, createServer, type Server, type Socket } from 'node:n
 import type { Principal } from '../core/access/principal.ts'
 import type { Logger } from '../logger.ts'
 import { LIMITS } from '../protocol/limits.ts'
+import type { Limits } from '../server/limits.ts'
 import type { Link, LinkUser } from '../server/link.ts'
-import type { Limits } from './http.ts'
 import { LocalLink } from './local-link.ts'
 
 const END_MS = 1000
