@@ -39,6 +39,7 @@ const PINNED: Record<string, readonly [scope: string, effect: string]> = {
   'event.unsubscribe': ['read', READS],
   'token.list': ['admin', READS],
   'token.create': ['admin', CHANGES],
+  'token.rotate': ['admin', CHANGES],
   'token.revoke': ['admin', CHANGES],
 }
 
@@ -70,6 +71,7 @@ const FIELDS: Record<string, readonly [params: string, result: string]> = {
   'event.unsubscribe': ['subscription', ''],
   'token.list': ['', 'tokens'],
   'token.create': ['name role scopes programs users expiresAt', 'token record'],
+  'token.rotate': ['token', 'token record'],
   'token.revoke': ['token cascade', 'record'],
 }
 

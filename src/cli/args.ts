@@ -65,7 +65,7 @@ export function commandAt(program: Command, words: string): Command {
 
 const GROUPS: Record<string, string> = {
   supervisor: 'Look at supervisord itself, apply its files, restart it.',
-  token: 'Make, list and revoke tokens.',
+  token: 'Make, list, rotate and revoke tokens.',
   listener: 'The event listener in supervisord.',
   config: 'The config file.',
 }

@@ -99,6 +99,7 @@ const PRINTERS: { [M in MethodName]?: Printer<M> } = {
         token.revokedAt ? 'revoked' : token.expiresAt ? `until ${token.expiresAt}` : 'in force',
       ]),
     ),
+  'token.rotate': ({ token }) => `${token ?? ''}\n`,
   'token.revoke': ({ record }) => `${record.name} is revoked; its sessions are closed\n`,
 }
 

@@ -71,6 +71,22 @@ export const tokenMethods = {
     },
   }),
 
+  'token.rotate': mutation({
+    summary: 'Give a token a new text, shown this once; the old one opens no session any more.',
+    scope: 'admin',
+    params: z.strictObject({ token: z.string().min(1).max(64).describe('its name or id') }),
+    result: z.strictObject({ token: z.string().nullable(), record: TokenView }),
+    errors: ['POLICY_DENIED', 'FORBIDDEN', 'INVALID_PARAMS'],
+    example: { params: { token: 'panel-1' }, result: { token: 'agt_…', record } },
+    secretResults: ['token'],
+    cli: { command: 'token rotate', positional: ['token'] },
+    run: async ({ token }, { tokens, policy, principal }: Context) => {
+      if (principal.isRemote && !tokens.isOwn(principal, token))
+        policy.assertAllowed(principal, 'allowRemoteTokens')
+      return await tokens.rotateFor(principal, token)
+    },
+  }),
+
   'token.revoke': mutation({
     summary: 'Revoke a token at once; its sessions are closed.',
     scope: 'admin',

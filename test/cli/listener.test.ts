@@ -4,6 +4,7 @@ import { createServer } from 'node:http'
 import { join } from 'node:path'
 import t from 'tap'
 import { AgentProcess, launch } from '../fixtures/agent-process.ts'
+import { supervisorCommand } from '../fixtures/supervisor-command.ts'
 import { supervisord } from '../fixtures/supervisord.ts'
 
 await t.test('with supervisord down', async (t) => {
@@ -60,10 +61,10 @@ await t.test(
   async (t) => {
     const host = await supervisord(t)
     // a process with arguments as supervisord has them: taken for one, it would lead to that file
-    const script = join(host.folder, 'other.cjs')
-    writeFileSync(script, 'setInterval(() => undefined, 1000)')
+    const script = join(host.folder, 'other.py')
+    writeFileSync(script, 'import time; time.sleep(600)')
     writeFileSync(join(host.folder, 'other.conf'), '[include]\nfiles=conf.d/*.conf\n')
-    const other = spawn(process.execPath, [script, '-c', join(host.folder, 'other.conf')])
+    const other = spawn(supervisorCommand().python, [script, '-c', join(host.folder, 'other.conf')])
     t.teardown(() => other.kill('SIGKILL'))
     const answer = `<methodResponse><params><param><value><int>${other.pid}</int></value></param></params></methodResponse>`
     const socket = join(host.folder, 'elsewhere.sock')

@@ -2,8 +2,12 @@ import { AgentError } from '../../protocol/errors.ts'
 import { ROLES, type Scope } from '../../protocol/scopes.ts'
 import { mayUseProgram, type Principal, seesAllPrograms } from './principal.ts'
 import type { TokenRecord } from './token-file.ts'
+import { findToken } from './token-set.ts'
 import type { TokenWish } from './token-wish.ts'
 import type { TokenStore } from './tokens.ts'
+
+/** The end of a token that has none. */
+const FOREVER = '9999-12-31T23:59:59.999Z'
 
 /** A record without its hash. */
 export type TokenView = Omit<TokenRecord, 'hash'>
@@ -26,20 +30,35 @@ export class TokenService {
    */
   async createFor(creator: Principal, wish: TokenWish): Promise<{ token: string; record: TokenView }> {
     const scopes: readonly Scope[] = wish.scopes ?? (wish.role ? ROLES[wish.role] : [])
-    exceeds('token.scopes', scopes, (scope) => creator.scopes.has(scope))
     const programs = wish.programs ?? (seesAllPrograms(creator) ? ['*'] : [...creator.programs])
-    const mayUse = mayUseProgram(creator)
-    exceeds(
-      'token.programs',
-      programs,
-      // whether one pattern lies within another is not judged: a name, or the very pattern
-      (glob) => seesAllPrograms(creator) || creator.programs.includes(glob) || (isName(glob) && mayUse(glob)),
-    )
     const users = wish.users ?? (wish.role === 'admin' ? [...creator.users] : [])
-    exceeds('token.users', users, (user) => creator.users.includes('*') || creator.users.includes(user))
+    requireWithin(creator, { scopes, programs, users })
     const expiresAt = this.#expiry(creator, wish.expiresAt)
     const { token, record } = await this.#store.create({ ...wish, programs, users, expiresAt }, creator.actor)
     return { token, record: viewOf(record) }
+  }
+
+  /** True for the token that the principal itself came with. */
+  isOwn({ id }: Principal, idOrName: string): boolean {
+    return this.#find(idOrName)?.id === id
+  }
+
+  /**
+   * Gives a token a new text; the old one opens no session any more, sessions that live go on.
+   * @throws {AgentError} FORBIDDEN (`facts.rule`) when it has more than who asks; INVALID_PARAMS when none such is in force
+   */
+  async rotateFor(principal: Principal, idOrName: string): Promise<{ token: string; record: TokenView }> {
+    const old = this.#find(idOrName)
+    if (old && old.id !== principal.id) {
+      requireWithin(principal, old)
+      this.#expiry(principal, old.expiresAt ?? FOREVER)
+    }
+    const { token, record } = await this.#store.rotate(old?.id ?? idOrName)
+    return { token, record: viewOf(record) }
+  }
+
+  #find(idOrName: string): TokenRecord | undefined {
+    return findToken(this.#store.list(), idOrName, Date.now())
   }
 
   /**
@@ -59,6 +78,22 @@ export class TokenService {
       })
     return wanted ?? own
   }
+}
+
+/** Nobody gives away more than they have. */
+function requireWithin(
+  giver: Principal,
+  { scopes, programs, users }: Record<'programs' | 'users', readonly string[]> & { scopes: readonly Scope[] },
+): void {
+  const mayUse = mayUseProgram(giver)
+  exceeds('token.scopes', scopes, (scope) => giver.scopes.has(scope))
+  exceeds(
+    'token.programs',
+    programs,
+    // whether one pattern lies within another is not judged: a name, or the very pattern
+    (glob) => seesAllPrograms(giver) || giver.programs.includes(glob) || (isName(glob) && mayUse(glob)),
+  )
+  exceeds('token.users', users, (user) => giver.users.includes('*') || giver.users.includes(user))
 }
 
 function exceeds<T>(rule: string, wanted: readonly T[], isHeld: (one: T) => boolean): void {
