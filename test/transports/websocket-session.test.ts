@@ -1,5 +1,7 @@
 import { once } from 'node:events'
 import { readFile, writeFile } from 'node:fs/promises'
+import { connect } from 'node:net'
+import { connect as connectTls } from 'node:tls'
 import t from 'tap'
 import { WebSocket } from 'ws'
 import { until } from '../fixtures/wait.ts'
@@ -143,6 +145,27 @@ await t.test('bytes that nobody reads are counted, and their going is told', asy
   await until(() => session?.drained === 1)
   t.equal(session?.link.bufferedBytes(), 0)
 })
+
+for (const isTls of [false, true])
+  await t.test(`bytes taken of one large write are seen before it is complete, TLS: ${isTls}`, async (t) => {
+    const { port, token, sessions } = await listening(
+      t,
+      isTls ? { listen: { tls: await certificate(t) } } : {},
+    )
+    const address = { port, host: '127.0.0.1' }
+    const socket = isTls ? connectTls({ ...address, rejectUnauthorized: false }) : connect(address)
+    t.teardown(() => socket.destroy())
+    socket.write(upgradeRequest(bearer(token)))
+    const link = (await until(() => sessions[0])).link
+    for (let i = 0; i < 64; i++) link.send(Buffer.alloc(1 << 20, 'a'))
+    const before = link.takenBytes()
+    let seen = 0
+    socket.on('data', () => {
+      if (link.bufferedBytes() > 0 && link.takenBytes() > before) seen = link.takenBytes()
+    })
+    await until(() => sessions[0]?.drained, 'the end of the write')
+    t.ok(seen > before, `${before} before, ${seen} during the write`)
+  })
 
 await t.test('terminate ends a peer that does not read', async (t) => {
   const { port, token, sessions } = await listening(t)
