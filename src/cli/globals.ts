@@ -18,6 +18,11 @@ export interface Globals {
   timeoutMs?: number
 }
 
+/** The deadline of a call, for the client; none unless `--timeout-ms` says one. */
+export function deadlineOf({ timeoutMs }: Globals): { timeoutMs?: number } {
+  return timeoutMs === undefined ? {} : { timeoutMs }
+}
+
 /** A wrong command line: exit status 2. */
 export class UsageError extends Error {
   override readonly name = 'UsageError'
@@ -28,16 +33,36 @@ export class UsageError extends Error {
  * @throws {AgentError} SUPERVISOR_UNREACHABLE when no agent answers
  */
 export async function openClient(globals: Globals, options: { reconnect: boolean }): Promise<AgentClient> {
-  const reconnect = options.reconnect ? {} : { reconnect: false as const }
+  const late = new AbortController()
+  const { timeoutMs } = globals
+  const text = `no agent answered within ${timeoutMs} ms`
+  const timer =
+    timeoutMs === undefined
+      ? undefined
+      : setTimeout(() => late.abort(new AgentError('SUPERVISOR_UNREACHABLE', text)), timeoutMs)
+  try {
+    return await dial(globals, {
+      signal: late.signal,
+      ...(options.reconnect ? {} : { reconnect: false as const }),
+    })
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+async function dial(
+  globals: Globals,
+  options: { signal: AbortSignal; reconnect?: false },
+): Promise<AgentClient> {
   if (globals.url !== undefined) {
     if (globals.tokenFile === undefined) throw new UsageError('--url needs --token-file')
     const token = readToken(globals.tokenFile)
     const ca = globals.ca === undefined ? {} : { ca: readFileSync(globals.ca, 'utf8') }
-    return await connect({ url: globals.url, token, ...ca, ...reconnect })
+    return await connect({ url: globals.url, token, ...ca, ...options })
   }
   const path = globals.socket ?? localSocket(runDirOf(globals))
   try {
-    return await connect({ url: `unix://${path}`, ...reconnect })
+    return await connect({ url: `unix://${path}`, ...options })
   } catch (error) {
     const cause = causeWithCode(error)
     if (!cause) throw error

@@ -1,4 +1,4 @@
-import { Command, CommanderError } from 'commander'
+import { Command, CommanderError, InvalidArgumentError } from 'commander'
 import { ConnectionError } from '../client/index.ts'
 import { ConfigError } from '../config-error.ts'
 import { METHODS, type MethodName } from '../methods/index.ts'
@@ -6,7 +6,7 @@ import { AgentError, ERRORS, toWireError } from '../protocol/errors.ts'
 import { agentVersion } from '../version.ts'
 import { addMethodCommands, commandAt, wholeNumber } from './args.ts'
 import { completionScript } from './commands/completion.ts'
-import { type Globals, openClient, UsageError } from './globals.ts'
+import { deadlineOf, type Globals, openClient, UsageError } from './globals.ts'
 import { print } from './print.ts'
 import { showProgress } from './progress.ts'
 import { statusExit } from './status-table.ts'
@@ -44,6 +44,7 @@ export function buildProgram(done: (status: number) => void): Command {
     .option('--token-file <file>', 'file that holds the token for --url')
     .option('--ca <file>', 'certificate that --url must show')
     .option('--json', 'print the result as JSON')
+    .option('--timeout-ms <n>', 'longest wait for an answer, or for each process', deadline)
     .option('--no-color', 'no colour (NO_COLOR does the same)')
     .option('-q, --quiet', 'print no remarks')
     .exitOverride()
@@ -133,13 +134,18 @@ async function callMethod(
   params: Record<string, unknown>,
   globals: Globals,
 ): Promise<number> {
-  const client = await openClient(globals, { reconnect: false })
+  // of those that wait for processes it is each one's deadline, as their own option
+  const isTheirs = 'timeoutMs' in METHODS[method].params.shape
+  const given = isTheirs ? { ...deadlineOf(globals), ...params } : params
+  const { timeoutMs: _each, ...unhurried } = globals
+  const client = await openClient(isTheirs ? unhurried : globals, { reconnect: false })
   const cancel = new AbortController()
   const interrupt = () => cancel.abort()
   process.once('SIGINT', interrupt)
   const progress = showProgress(globals)
   try {
-    const result: Record<string, unknown> = await client.call(method, params, {
+    const result: Record<string, unknown> = await client.call(method, given, {
+      ...(isTheirs ? {} : deadlineOf(globals)),
       signal: cancel.signal,
       mutates: METHODS[method].mutating,
       onProgress: progress.update,
@@ -180,6 +186,12 @@ function report(error: unknown, { json }: Globals): number {
   }
   say(error instanceof Error ? error.message : String(error))
   return error instanceof ConnectionError ? 4 : 1
+}
+
+function deadline(text: string): number {
+  const value = wholeNumber(text)
+  if (value < 1) throw new InvalidArgumentError('1 or more is needed')
+  return value
 }
 
 function list(value: string, before: string[] | undefined): string[] {

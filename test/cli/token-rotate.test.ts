@@ -56,7 +56,10 @@ await t.test('nobody gets more than they have by rotating the token of another',
     agent,
     host,
     'brief',
-    ...['--role', 'admin', '--expires-at', new Date(Date.now() + 3_600_000).toISOString()],
+    '--role',
+    'admin',
+    '--expires-at',
+    new Date(Date.now() + 3_600_000).toISOString(),
   )
   await remote(agent, host, 'wide', '--role', 'viewer')
   await remote(agent, host, 'narrow', '--role', 'viewer', '--programs', 'web')

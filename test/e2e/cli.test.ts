@@ -1,6 +1,8 @@
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { appendFileSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
+import { onTerminal } from '../cli/terminal.ts'
 import { AgentProcess, agentProcess, launch } from '../fixtures/agent-process.ts'
 import { supervisord } from '../fixtures/supervisord.ts'
 import { until } from '../fixtures/wait.ts'
@@ -15,6 +17,7 @@ await t.test('the command line against a running agent', async (t) => {
       writer: { command: WRITER.replaceAll('%', '%%') },
       rude: { command: `/bin/sh -c "printf '\\033[31mred\\033[0m \\007\\n'; exec sleep 300"` },
       broken: { command: `/bin/sh -c "echo out of memory >&2; exit 12"`, autostart: false, startretries: 0 },
+      slow: { command: 'sleep 300', autostart: false, startsecs: 60 },
       silent: { command: 'sleep 300', stdout_logfile: 'NONE', stderr_logfile: 'NONE' },
     },
   })
@@ -127,6 +130,58 @@ await t.test('the command line against a running agent', async (t) => {
       stderr: /silent has no stdout log: set stdout_logfile/,
     })
     t.match(await agent.run('logs', '-f', 'silent'), { code: 1, stderr: /silent has no stdout log/ })
+  })
+
+  await t.test('logs -f --both ends with its last log, and tells which there are not', async (t) => {
+    host.writeProgram('short', { command: WRITER.replaceAll('%', '%%'), stderr_logfile: 'NONE' })
+    t.match(await agent.run('supervisor', 'update', 'short'), { code: 0 })
+    await until(async () => (await agent.run('status', 'short')).code === 0, 'short to run')
+    const tokenFile = join(host.folder, 'reader')
+    writeFileSync(tokenFile, (await agent.run('token', 'create', 'reader', '--role', 'viewer')).stdout)
+    const remote = ['--url', await agent.address(), '--token-file', tokenFile]
+    const following = launch([...remote, 'logs', '-f', '--both', 'short'])
+    t.teardown(() => following.child.kill('SIGKILL'))
+    await until(() => following.stdout().includes('line'), 'its line')
+    const tokens = join(host.folder, 'tokens.json')
+    writeFileSync(tokens, readFileSync(tokens, 'utf8').replaceAll('"*"', '"web"'))
+    t.match(await following.outcome, {
+      code: 1,
+      stderr: /left out, they have no log file: short stderr\n[^]*the right to read this log has ended/,
+    })
+    await agent.run('stop', 'short')
+  })
+
+  await t.test(
+    '--timeout-ms before and after the command: for each process, or for the answer',
+    async (t) => {
+      for (const args of [
+        ['--timeout-ms', '300', 'start', 'slow'],
+        ['start', 'slow', '--timeout-ms', '300'],
+        ['--timeout-ms', '90000', 'start', 'slow', '--timeout-ms', '300'],
+      ]) {
+        t.match(await agent.run(...args), { code: 1, stdout: /slow: TIMEOUT/ }, args.join(' '))
+        await agent.run('stop', 'slow')
+      }
+      t.match(await agent.run('--timeout-ms', '60000', 'info'), { code: 0 })
+      t.match(await agent.run('info', '--timeout-ms', '0'), { code: 2, stderr: /1 or more is needed/ })
+      const silent = createServer(() => undefined).listen(join(host.folder, 'silent.sock'))
+      t.teardown(() => silent.close())
+      for (const command of ['info', 'status'])
+        t.match(
+          await launch(['--socket', join(host.folder, 'silent.sock'), command, '--timeout-ms', '200'])
+            .outcome,
+          { code: 4, stdout: '', stderr: /no agent answered within 200 ms/ },
+          command,
+        )
+    },
+  )
+
+  await t.test('the log of supervisord is raw in a pipe and harmless on a terminal', async (t) => {
+    appendFileSync(host.mainLog, 'odd \u001b[31m line\n')
+    t.match((await agent.run('supervisor', 'log')).stdout, 'odd \u001b[31m line')
+    const { stdout } = await onTerminal(['--config', agent.configFile, 'supervisor', 'log'])
+    t.match(stdout, 'odd ^[[31m line')
+    t.notMatch(stdout, '\u001b[31m')
   })
 
   await t.test('control characters are raw in a pipe', async (t) => {

@@ -1,4 +1,5 @@
-import { type Globals, openClient, UsageError } from '../globals.ts'
+import type { ResultOf } from '../../methods/index.ts'
+import { deadlineOf, type Globals, openClient, UsageError } from '../globals.ts'
 import { paint } from '../print.ts'
 import { harmless } from '../text.ts'
 
@@ -17,7 +18,7 @@ export async function logsCommand(select: string[], options: LogsOptions, global
   const client = await openClient(globals, { reconnect: options.follow === true })
   const out = new LineWriter(options.raw === true || !process.stdout.isTTY, globals.json === true)
   try {
-    const { processes } = await client.call('process.list', { select })
+    const { processes } = await client.call('process.list', { select }, deadlineOf(globals))
     const names = processes.map(({ name }) => name)
     out.setSources(names, channel === 'both')
     if (!options.follow) {
@@ -26,11 +27,11 @@ export async function logsCommand(select: string[], options: LogsOptions, global
       for (const process_ of names)
         for (const one of channels)
           try {
-            const { text, cursor } = await client.call('log.tail', {
-              process: process_,
-              channel: one,
-              lines: options.lines ?? 100,
-            })
+            const { text, cursor } = await client.call(
+              'log.tail',
+              { process: process_, channel: one, lines: options.lines ?? 100 },
+              deadlineOf(globals),
+            )
             out.write({ process: process_, channel: one, text, cursor })
           } catch (error) {
             failed++
@@ -49,7 +50,8 @@ export async function logsCommand(select: string[], options: LogsOptions, global
       if (state === 'reconnecting')
         process.stderr.write(`agent: the connection is gone (${reason}); trying again\n`)
     })
-    let open = names.length * (channel === 'both' ? 2 : 1)
+    const sources = sourcesOf(processes, channel === 'both' ? ['stdout', 'stderr'] : [channel])
+    let open = sources.length
     for await (const chunk of client.follow({
       select,
       channel,
@@ -66,6 +68,25 @@ export async function logsCommand(select: string[], options: LogsOptions, global
   } finally {
     await client.close()
   }
+}
+
+type Channel = 'stdout' | 'stderr'
+type Listed = ResultOf<'process.list'>['processes'][number]
+
+/** The logs that there are to follow; of those that there are not, stderr tells. */
+function sourcesOf(processes: readonly Listed[], channels: readonly Channel[]): string[] {
+  const wanted = processes.flatMap(({ name, stdoutLogfile, stderrLogfile }) =>
+    channels.map((channel) => ({
+      name: `${name} ${channel}`,
+      file: channel === 'stdout' ? stdoutLogfile : stderrLogfile,
+    })),
+  )
+  const sources = wanted.flatMap(({ name, file }) => (file === null ? [] : [name]))
+  const missing = wanted.flatMap(({ name, file }) => (file === null ? [name] : []))
+  // with nothing to follow at all the agent says why
+  if (sources.length > 0 && missing.length > 0)
+    process.stderr.write(`agent: left out, they have no log file: ${harmless(missing.join(', '))}\n`)
+  return sources
 }
 
 interface Chunk {

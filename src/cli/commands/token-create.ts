@@ -8,7 +8,7 @@ import { createLogger } from '../../logger.ts'
 import type { ResultOf } from '../../methods/index.ts'
 import { AgentError } from '../../protocol/errors.ts'
 import { Role, Scope } from '../../protocol/scopes.ts'
-import { type Globals, openClient, UsageError } from '../globals.ts'
+import { deadlineOf, type Globals, openClient, UsageError } from '../globals.ts'
 
 export interface TokenOptions {
   role?: string
@@ -73,7 +73,7 @@ async function throughAgent(wish: Wish, globals: Globals): Promise<Made> {
     throw error
   }
   try {
-    return await client.call('token.create', wish, { mutates: true })
+    return await client.call('token.create', wish, { mutates: true, ...deadlineOf(globals) })
   } finally {
     await client.close()
   }
