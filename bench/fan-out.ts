@@ -15,9 +15,9 @@ const WARM_MS = 2_000
 const BAR = 150_000
 
 await bench(async () => {
-  const server = start('fan-out-server.ts')
+  const server = start(new URL('./lib/fan-out-server.ts', import.meta.url))
   const [ready] = (await once(server, 'message')) as [{ port: number; tokens: string[] }]
-  const clients = start('fan-out-clients.ts')
+  const clients = start(new URL('./lib/fan-out-clients.ts', import.meta.url))
   clients.send({ ...ready, subscribers: SUBSCRIBERS })
   await once(clients, 'message')
   // the server goes on as the slowest subscriber does
@@ -54,8 +54,8 @@ await bench(async () => {
   )
 })
 
-function start(file: string): ChildProcess {
-  const child = fork(new URL(`lib/${file}`, import.meta.url), { execArgv: ['--import', 'tsx'] })
+function start(file: URL): ChildProcess {
+  const child = fork(file, { execArgv: ['--import', 'tsx'] })
   atEnd(() => child.kill())
   return child
 }

@@ -22,10 +22,12 @@ await bench(async () => {
   const direct = new RawRpc(supervisor.socket)
   const other = new RawRpc(supervisor.socket)
   atEnd(() => [local, remote, direct, other].forEach((one) => one.close()))
-  const overLocal = async () => expectAll(await local.ask('process.list'))
-  const overWebSocket = async () => expectAll(await remote.ask('process.list'))
+  const overLocal = () => local.ask('process.list')
+  const overWebSocket = () => remote.ask('process.list')
   const ofSupervisord = () => direct.call('supervisor.getAllProcessInfo')
 
+  expectAll(await overLocal())
+  expectAll(await overWebSocket())
   const times = { local: [] as number[], remote: [] as number[], direct: [] as number[] }
   for (let round = -3; round < ROUNDS; round++) {
     const took = {

@@ -8,16 +8,10 @@ export function plainDaemon(argv: readonly string[]): { config?: string } | null
 }
 
 /**
- * Tells V8 that memory matters more than the first seconds of load: the heap grows by small steps, and code is
- * optimised when it is truly hot, so that an idle daemon never brings in the optimiser. To be called before anything
- * is loaded; docs/performance.md has what each of it saves.
+ * Tells V8 that memory matters: the heap grows by small steps, so that the garbage of starting does not stay for good.
+ * To be called before anything is loaded; docs/performance.md has what it saves.
  */
 export async function keepSmall(): Promise<void> {
   const { setFlagsFromString } = await import('node:v8')
-  for (const flag of [
-    '--optimize-for-size',
-    '--interrupt-budget=20000000',
-    '--max-bytecode-size-for-early-opt=0',
-  ])
-    setFlagsFromString(flag)
+  setFlagsFromString('--optimize-for-size')
 }

@@ -16,61 +16,85 @@ interface Sample extends Usage {
   ticks: number
   startTicks: number
   atMs: number
+  /** The round that saw it last. */
+  round: number
 }
 
-/** CPU and memory of processes, sampled from /proc/PID/stat when told to. */
+/** Where fields of /proc/PID/stat are, counted from the one behind the command's name. */
+const [UTIME, STIME, STARTTIME, RSS] = [11, 12, 19, 21]
+const [SPACE, BRACKET, DIGIT_0] = [0x20, 0x29, 0x30]
+
+/**
+ * CPU and memory of processes, sampled from /proc/PID/stat when told to. Hundreds of them every few seconds: it reads
+ * into one buffer, takes numbers from the bytes and keeps its objects, so as to leave no garbage.
+ */
 export class UsageSampler {
-  #samples = new Map<number, Sample>()
+  readonly #samples = new Map<number, Sample>()
   readonly #line = Buffer.allocUnsafe(LINE_BYTES)
+  readonly #fields: number[] = []
+  #round = 0
 
   /** Samples these pids and forgets all others. */
   sample(pids: Iterable<number>): void {
-    const next = new Map<number, Sample>()
-    for (const pid of pids) {
-      const sample = this.#take(pid)
-      if (sample) next.set(pid, sample)
-    }
-    this.#samples = next
+    this.#round++
+    for (const pid of pids) if (this.#read(pid)) this.#take(pid)
+    for (const [pid, { round }] of this.#samples) if (round !== this.#round) this.#samples.delete(pid)
   }
 
   of(pid: number): Usage | null {
     return this.#samples.get(pid) ?? null
   }
 
-  #take(pid: number): Sample | null {
-    const stat = readStat(pid, this.#line)
-    if (!stat) return null
+  #take(pid: number): void {
+    const ticks = this.#field(UTIME) + this.#field(STIME)
+    const startTicks = this.#field(STARTTIME)
+    const memoryBytes = this.#field(RSS) * PAGE_BYTES
     const atMs = performance.now()
+    const round = this.#round
     const before = this.#samples.get(pid)
-    const isSame = before !== undefined && before.startTicks === stat.startTicks && atMs > before.atMs
-    const cpuPercent = isSame
-      ? Math.round(((stat.ticks - before.ticks) / TICKS / ((atMs - before.atMs) / 1000)) * 1000) / 10
-      : null
-    return { ...stat, cpuPercent, atMs }
-  }
-}
-
-/** @param line room to read into: hundreds of files are read every few seconds */
-function readStat(
-  pid: number,
-  line: Buffer,
-): { ticks: number; startTicks: number; memoryBytes: number } | null {
-  let text: string
-  try {
-    const fd = openSync(`/proc/${pid}/stat`, 'r')
-    try {
-      text = line.toString('latin1', 0, readSync(fd, line, 0, line.length, 0))
-    } finally {
-      closeSync(fd)
+    if (!before) {
+      this.#samples.set(pid, { cpuPercent: null, memoryBytes, ticks, startTicks, atMs, round })
+      return
     }
-  } catch {
-    return null // it ended
+    const isSame = before.startTicks === startTicks && atMs > before.atMs
+    const seconds = (atMs - before.atMs) / 1000
+    before.cpuPercent = isSame ? Math.round(((ticks - before.ticks) / TICKS / seconds) * 1000) / 10 : null
+    before.memoryBytes = memoryBytes
+    before.ticks = ticks
+    before.startTicks = startTicks
+    before.atMs = atMs
+    before.round = round
   }
-  // the command in brackets may hold spaces and brackets itself: fields are counted from its last one
-  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ', 22)
-  return {
-    ticks: Number(fields[11]) + Number(fields[12]),
-    startTicks: Number(fields[19]),
-    memoryBytes: Number(fields[21]) * PAGE_BYTES,
+
+  #field(index: number): number {
+    return this.#fields[index] ?? 0
+  }
+
+  /** Reads the numbers of a process. @returns false when it ended */
+  #read(pid: number): boolean {
+    const line = this.#line
+    let length: number
+    try {
+      const fd = openSync(`/proc/${pid}/stat`, 'r')
+      try {
+        length = readSync(fd, line, 0, LINE_BYTES, 0)
+      } finally {
+        closeSync(fd)
+      }
+    } catch {
+      return false
+    }
+    // the command in brackets may hold spaces and brackets itself: fields are counted from its last one
+    let field = 0
+    let value = 0
+    for (let at = line.lastIndexOf(BRACKET, length - 1) + 2; at < length && field <= RSS; at++) {
+      const byte = line[at] ?? 0
+      if (byte !== SPACE) value = value * 10 + byte - DIGIT_0
+      else {
+        this.#fields[field++] = value
+        value = 0
+      }
+    }
+    return field > RSS
   }
 }

@@ -12,7 +12,7 @@ const LIST_BYTES = 16 * 1024
 const LINE_BYTES = 1024
 /** A supervisord that runs all the time reaps by itself: no more than every other scan looks for zombies. */
 const SCANS_PER_LOOK = 2
-const [DIGIT_0, BRACKET, LETTER_Z] = [0x30, 0x29, 0x5a]
+const [BRACKET, LETTER_Z] = [0x29, 0x5a]
 
 interface List {
   bytes: Buffer
@@ -42,6 +42,8 @@ export class Nudge {
   #hasRun = false
   #scansSinceLook = 0
   readonly #line = Buffer.allocUnsafe(LINE_BYTES)
+  /** Where the children of the list tell their state; null when the list is a new one. */
+  #stats: string[] | null = null
   #timer: NodeJS.Timeout | null = null
   #undo: (() => void) | null = null
   #isPoking = false
@@ -131,20 +133,14 @@ export class Nudge {
 
   #hasZombie(): boolean {
     const { bytes, length } = this.#last
-    let pid = 0
-    for (let i = 0; i < length; i++) {
-      const digit = (bytes[i] ?? 0) - DIGIT_0
-      if (digit >= 0) pid = pid * 10 + digit
-      else {
-        if (pid > 0 && this.#isZombie(pid)) return true
-        pid = 0
-      }
-    }
-    return false
+    this.#stats ??= (bytes.toString('latin1', 0, length).match(/\d+/g) ?? []).map(
+      (pid) => `/proc/${pid}/stat`,
+    )
+    return this.#stats.some((path) => this.#isZombie(path))
   }
 
-  #isZombie(pid: number): boolean {
-    const fd = tryOpen(`/proc/${pid}/stat`)
+  #isZombie(stat: string): boolean {
+    const fd = tryOpen(stat)
     if (fd === null) return false
     try {
       const length = readSync(fd, this.#line, 0, LINE_BYTES, 0)
@@ -167,7 +163,9 @@ export class Nudge {
     this.#next = this.#last
     this.#last = list
     const { bytes, length } = this.#next
-    return length !== list.length || bytes.compare(list.bytes, 0, length, 0, length) !== 0
+    const isOther = length !== list.length || bytes.compare(list.bytes, 0, length, 0, length) !== 0
+    if (isOther) this.#stats = null
+    return isOther
   }
 
   #follow(name: string): void {

@@ -1,0 +1,47 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import t from 'tap'
+import { EventBus } from '../../../src/core/events/bus.ts'
+import { Nudge } from '../../../src/core/supervisor/nudge.ts'
+import { ProcessTable } from '../../../src/core/supervisor/process-table.ts'
+import { until } from '../../fixtures/wait.ts'
+
+/** Has a child, wakes now and then, and never reaps: as supervisord's loop when a death came too early for it. */
+const SLEEPY_PARENT = `
+import os, time
+child = os.fork()
+if child == 0:
+    os.execv('/bin/sleep', ['sleep', '60'])
+print(child, flush=True)
+while True:
+    time.sleep(0.3)
+`
+
+await t.test('a child that died and was not reaped is seen', async (t) => {
+  const parent = spawn('/usr/bin/python3', ['-c', SLEEPY_PARENT], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const parentPid = parent.pid ?? 0
+  const [line] = (await once(parent.stdout, 'data')) as [Buffer]
+  const child = Number(line.toString())
+  const stateOf = (pid: number) => readFileSync(`/proc/${pid}/stat`, 'latin1').replace(/^.*\) /, '')[0]
+  await until(() => readFileSync(`/proc/${child}/comm`, 'latin1') === 'sleep\n', 'the child')
+  let pokes = 0
+  let changes = 0
+  const nudge = new Nudge({
+    table: new ProcessTable({ bus: new EventBus() }),
+    poke: async () => void pokes++,
+    onChildren: () => changes++,
+    onGone: () => undefined,
+  })
+  t.teardown(() => {
+    nudge.stop()
+    parent.kill('SIGKILL')
+  })
+  nudge.watch(parentPid)
+  await until(() => stateOf(parentPid) === 'S', 'the parent to sleep')
+  t.equal(pokes, 0)
+  process.kill(child, 'SIGKILL')
+  await until(() => pokes >= 2, 'two pokes, one to reap and one to tell', 3_000)
+  t.equal(stateOf(child), 'Z')
+  t.equal(changes, 0, 'the list of children is as it was')
+})
