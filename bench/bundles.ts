@@ -29,7 +29,7 @@ const PROCESSES = 10
 const SETTLE_MS = 20_000
 
 await bench(async () => {
-  const three = copyBundle()
+  const three = await copyBundle()
   const one = await buildOne()
   const supervisor = await startSupervisord({ programs: sleepers(PROCESSES) })
   const { adminSocket } = await startAgent({ supervisor, script: three })
@@ -78,7 +78,7 @@ await bench(async () => {
 async function buildOne(): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), 'bench-one-'))
   atEnd(() => rmSync(folder, { recursive: true, force: true }))
-  cpSync(join(dirname(copyBundle()), 'assets'), join(folder, 'assets'), { recursive: true })
+  cpSync(join(dirname(await copyBundle()), 'assets'), join(folder, 'assets'), { recursive: true })
   await build({
     absWorkingDir: ROOT,
     entryPoints: { agent: 'src/main.ts' },

@@ -21,7 +21,7 @@ await bench(async () => {
   // a supervisord each: `supervisorctl stop all` would stop the agent's listener too
   const withAgent = await startSupervisord({ programs })
   const alone = await startSupervisord({ programs })
-  const script = copyBundle()
+  const script = await copyBundle()
   const { adminSocket } = await startAgent({ supervisor: withAgent, script })
   const agent = async (verb: string) => void (await run(script, ['--socket', adminSocket, verb, 'all']))
   const ctl = async (verb: string) => void (await alone.ctl(verb, 'all'))

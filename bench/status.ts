@@ -14,7 +14,7 @@ const BAR = 0.45
 
 await bench(async () => {
   const rows: (string | number)[][] = []
-  const script = copyBundle()
+  const script = await copyBundle()
   for (const processes of SIZES) {
     say(`${processes} processes come up`)
     const supervisor = await startSupervisord({ programs: sleepers(processes) })

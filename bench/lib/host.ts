@@ -60,8 +60,9 @@ export async function startSupervisord(options: SupervisordOptions): Promise<Sup
 }
 
 /** The bundle as built last: a copy, so that a build meanwhile changes nothing. */
-export function copyBundle(): string {
-  if (!existsSync(join(DIST, 'agent.cjs'))) throw new Error('not built: npm run build')
+export async function copyBundle(): Promise<string> {
+  const files = ['agent.cjs', 'cli.cjs', 'daemon.cjs', 'assets/event-listener.py']
+  await until(() => files.every((file) => existsSync(join(DIST, file))), 'dist/ to be there: npm run build')
   const folder = mkdtempSync(join(tmpdir(), 'bench-dist-'))
   atEnd(() => rmSync(folder, { recursive: true, force: true }))
   cpSync(DIST, folder, { recursive: true })
@@ -164,7 +165,7 @@ export async function startAgent(options: {
   nodeFlags?: readonly string[]
   listener?: boolean
 }): Promise<BenchAgent> {
-  const agent = new BenchAgent({ ...options, script: options.script ?? copyBundle() })
+  const agent = new BenchAgent({ ...options, script: options.script ?? (await copyBundle()) })
   atEnd(() => agent.stop())
   await agent.start()
   if (options.listener ?? true) {
