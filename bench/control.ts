@@ -19,8 +19,10 @@ await bench(async () => {
   say(`twice ${PROCESSES} processes come up`)
   const programs = sleepers(PROCESSES, { startsecs: 1 })
   // a supervisord each: `supervisorctl stop all` would stop the agent's listener too
-  const withAgent = await startSupervisord({ programs })
-  const alone = await startSupervisord({ programs })
+  // as by default: each child closes every descriptor up to minfds before it becomes the program
+  const settings = { minfds: 1024 }
+  const withAgent = await startSupervisord({ programs, settings })
+  const alone = await startSupervisord({ programs, settings })
   const script = await copyBundle()
   const { adminSocket } = await startAgent({ supervisor: withAgent, script })
   const agent = async (verb: string) => void (await run(script, ['--socket', adminSocket, verb, 'all']))
