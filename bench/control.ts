@@ -6,7 +6,7 @@ import { execFile } from 'node:child_process'
 import { setTimeout } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { median, printTable, say, spread, timed, verdict } from './lib/figures.ts'
-import { bench, copyBundle, sleepers, startAgent, startSupervisord } from './lib/host.ts'
+import { bench, COMMAND_ENV, copyBundle, sleepers, startAgent, startSupervisord } from './lib/host.ts'
 
 const run = promisify(execFile)
 const PROCESSES = 100
@@ -25,7 +25,8 @@ await bench(async () => {
   const alone = await startSupervisord({ programs, settings })
   const script = await copyBundle()
   const { adminSocket } = await startAgent({ supervisor: withAgent, script })
-  const agent = async (verb: string) => void (await run(script, ['--socket', adminSocket, verb, 'all']))
+  const agent = async (verb: string) =>
+    void (await run(script, ['--socket', adminSocket, verb, 'all'], { env: COMMAND_ENV }))
   const ctl = async (verb: string) => void (await alone.ctl(verb, 'all'))
   const measure = async (by: typeof agent, verb: 'stop' | 'restart') => {
     await setTimeout(REST_MS)

@@ -5,7 +5,7 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { median, printTable, say, spread, timed, verdict } from './lib/figures.ts'
-import { bench, copyBundle, sleepers, startAgent, startSupervisord } from './lib/host.ts'
+import { bench, COMMAND_ENV, copyBundle, sleepers, startAgent, startSupervisord } from './lib/host.ts'
 
 const run = promisify(execFile)
 const SIZES = [10, 400]
@@ -24,7 +24,9 @@ await bench(async () => {
     for (let round = 0; round < ROUNDS; round++) {
       ours.push(
         await timed(async () => {
-          const { stdout } = await run(script, ['--socket', agent.adminSocket, 'status'])
+          const { stdout } = await run(script, ['--socket', agent.adminSocket, 'status'], {
+            env: COMMAND_ENV,
+          })
           expectLines(stdout, processes)
         }),
       )
