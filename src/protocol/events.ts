@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { GroupName, ProcessName } from './names.ts'
+import { GivenName } from './names.ts'
 import { ProcessState, SignalName } from './process.ts'
 
 interface EventSpec {
@@ -19,7 +19,7 @@ export const EVENTS = {
   'process.state': event(
     'A process changed state.',
     z.strictObject({
-      process: ProcessName,
+      process: GivenName,
       program: z.string(),
       from: ProcessState,
       to: ProcessState,
@@ -38,11 +38,11 @@ export const EVENTS = {
   ),
   'process.added': event(
     'A process appeared in supervisord.',
-    z.strictObject({ process: ProcessName, program: z.string(), group: GroupName }),
+    z.strictObject({ process: GivenName, program: z.string(), group: GivenName }),
   ),
   'process.removed': event(
     'A process left supervisord.',
-    z.strictObject({ process: ProcessName, program: z.string(), group: GroupName }),
+    z.strictObject({ process: GivenName, program: z.string(), group: GivenName }),
   ),
   'supervisor.state': event(
     'supervisord came, went, or could no longer be asked.',

@@ -16,6 +16,9 @@ export const ProcessName = z
   .refine((name) => !name.includes(']]>'), 'a process name has no ]]>')
   .meta({ description: '`group:process`, bare when equal' })
 
+/** A process or group as supervisord has it: also a name that is not one to be sent. It is shown, not controlled. */
+export const GivenName = z.string().min(1).meta({ description: '`group:process`, bare when equal' })
+
 /** One entry of a selection: `group:process`, a bare name, `group:*`, a glob, or `all`. */
 export const Selector = ProcessName.meta({
   description: '`group:process`, bare name, `group:*`, glob, or `all`',

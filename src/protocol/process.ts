@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { GroupName, Instant, ProcessName } from './names.ts'
+import { GivenName, Instant } from './names.ts'
 
 /** supervisord's own words. */
 export const PROCESS_STATES = [
@@ -31,9 +31,9 @@ export const ProcessFlag = z.enum(['crash-loop', 'running-without-pid'])
 export type ProcessFlag = z.infer<typeof ProcessFlag>
 
 export const Process = z.strictObject({
-  name: ProcessName,
-  group: GroupName,
-  process: ProcessName.meta({ description: 'its name within the group' }),
+  name: GivenName,
+  group: GivenName.meta({ description: 'a group of processes' }),
+  process: GivenName.meta({ description: 'its name within the group' }),
   program: z.string().describe('the program it is an instance of'),
   kind: z.enum(['program', 'fcgi-program', 'eventlistener']),
   state: ProcessState,
@@ -55,7 +55,7 @@ export type Process = z.infer<typeof Process>
 
 /** The outcome for one process of a call on many. */
 export const ProcessResult = z.strictObject({
-  process: ProcessName,
+  process: GivenName,
   ok: z.boolean(),
   changed: z.boolean(),
   error: z.strictObject({ name: z.string(), message: z.string() }).optional(),

@@ -53,6 +53,28 @@ await t.test('a panel sees a worker crash', async (t) => {
   await reading
 })
 
+await t.test('a name that somebody once gave breaks nothing', async (t) => {
+  const host = await supervisord(t, {
+    programs: { 'odd&<name>': { command: 'sleep 300' }, web: { command: 'sleep 300' } },
+  })
+  const agent = await agentProcess(t, host, { listener: true })
+  const client = await connect({ url: `unix://${agent.runDir}/admin.sock` })
+  t.teardown(() => client.close())
+  const states = async () =>
+    (await client.call('process.list', {})).processes.map(({ name, state }) => `${name} ${state}`)
+  await until(async () => (await states()).join() === 'odd&<name> RUNNING,web RUNNING', 'both to run')
+  const { results } = await client.call('process.stop', { select: ['all'] }, { mutates: true })
+  t.match(results, [
+    {
+      process: 'odd&<name>',
+      ok: false,
+      error: { name: 'INVALID_PARAMS', message: /none of < > & and at most 255/ },
+    },
+    { process: 'web', ok: true },
+  ])
+  t.same(await states(), ['odd&<name> RUNNING', 'web STOPPED'])
+})
+
 await t.test('the end of the daemon', async (t) => {
   const host = await supervisord(t, {
     programs: {

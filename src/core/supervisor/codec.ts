@@ -16,9 +16,14 @@ interface RpcStruct {
 
 const SAFE = /^[^\s\p{Cc}\p{Cs}<>&]{0,255}$/u
 
+/** Whether a string cannot change the meaning of a request. */
+export function isSafe(value: string): boolean {
+  return SAFE.test(value) && !value.includes(']]>')
+}
+
 /** @throws {AgentError} INVALID_PARAMS when a string could change the meaning of the request. */
 export function assertSafe(value: string): void {
-  if (SAFE.test(value) && !value.includes(']]>')) return
+  if (isSafe(value)) return
   throw new AgentError(
     'INVALID_PARAMS',
     'text for supervisord must have no white space, no control character, none of < > & and at most 255 characters',

@@ -1,5 +1,5 @@
-// Start, stop, restart and signal of many processes at once. Each process has its own calls, never a multicall:
-// supervisord runs waiting calls inside a multicall one after another. Calls for one process follow each other.
+// Start, stop, restart and signal of many processes at once. None of the calls waits inside supervisord, which runs
+// waiting calls of a multicall one after another. Calls for one process follow each other.
 import { setMaxListeners } from 'node:events'
 import { KeyedMutex } from '../../lib/keyed-mutex.ts'
 import type { Logger } from '../../logger.ts'

@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto'
 import * as z from 'zod'
 import type { Logger } from '../../logger.ts'
 import type { ProcessState } from '../../protocol/process.ts'
+import { isSafe } from './codec.ts'
 import type { EventBody } from './listener-payload.ts'
 import { nameOf, ProcessInfo, parseBatchItem } from './process-info.ts'
 import type { ProcessTable } from './process-table.ts'
@@ -107,10 +108,12 @@ export class Observer {
    */
   async refresh(names: readonly string[]): Promise<void> {
     const { rpc, table, transitions } = this.#deps
-    const calls = names.map((name) => ({ method: 'supervisor.getProcessInfo', params: [name] }))
+    const asked = names.filter(isSafe)
+    if (asked.length === 0) return
+    const calls = asked.map((name) => ({ method: 'supervisor.getProcessInfo', params: [name] }))
     const items = await rpc.batch(calls)
     items.forEach((item, index) => {
-      const entry = table.get(names[index] ?? '')
+      const entry = table.get(asked[index] ?? '')
       const info = ProcessInfo.safeParse(item)
       if (!entry) return
       if (!info.success)

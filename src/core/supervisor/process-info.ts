@@ -19,12 +19,18 @@ export const ProcessInfo = z.object({
 })
 export type ProcessInfo = z.infer<typeof ProcessInfo>
 
+/** What a multicall answers for an exception inside supervisord (supervisor/xmlrpc.py, multicall). */
+const EXCEPTION = 1
+const FAILED = 30
 const Faulty = z.object({ faultCode: z.int(), faultString: z.string() })
 
 /** One item of a batch. @throws {AgentError} SUPERVISOR_FAULT when that item failed */
 export function parseBatchItem<T>(schema: z.ZodType<T>, item: unknown): T {
   const fault = Faulty.safeParse(item)
-  if (fault.success) throw faultError(fault.data.faultCode, fault.data.faultString)
+  if (fault.success) {
+    const { faultCode, faultString } = fault.data
+    throw faultError(faultCode === EXCEPTION ? FAILED : faultCode, faultString)
+  }
   return parsed(schema, item)
 }
 

@@ -3,6 +3,8 @@
 import { sleep } from '../../lib/sleep.ts'
 import { AgentError } from '../../protocol/errors.ts'
 import type { ProcessState } from '../../protocol/process.ts'
+import { CallGather } from './call-gather.ts'
+import { isSafe } from './codec.ts'
 import type { Fault } from './faults.ts'
 import { ProcessInfo } from './process-info.ts'
 import type { Entry, ProcessTable } from './process-table.ts'
@@ -21,6 +23,7 @@ export class ProcessSteps {
   readonly #rpc: SupervisorRpc
   readonly #table: ProcessTable
   readonly #watch: StateWatch
+  readonly #gather: CallGather
   /** Spawns that the table may not know of yet, by our clock. */
   readonly #spawnedAtMs = new Map<string, number>()
 
@@ -28,15 +31,18 @@ export class ProcessSteps {
     this.#rpc = deps.rpc
     this.#table = deps.table
     this.#watch = deps.watch
+    this.#gather = new CallGather(deps.rpc)
   }
 
   /** Notes which of them supervisord spawned within its last second or two: an event of that may be under way. */
   async noteYoung(entries: readonly Entry[], signal: AbortSignal): Promise<void> {
-    const calls = entries.map(({ name }) => ({ method: 'supervisor.getProcessInfo', params: [name] }))
+    const names = entries.map(({ name }) => name).filter(isSafe)
+    const calls = names.map((name) => ({ method: 'supervisor.getProcessInfo', params: [name] }))
+    if (calls.length === 0) return
     const answers = await this.#rpc.batch(calls, { signal })
     answers.forEach((answer, index) => {
       const info = ProcessInfo.safeParse(answer)
-      const name = entries[index]?.name
+      const name = names[index]
       if (!info.success || name === undefined || info.data.pid === 0) return
       if (info.data.now - info.data.start <= 1) this.#spawnedAtMs.set(name, Date.now())
       else this.#spawnedAtMs.delete(name)
@@ -52,10 +58,8 @@ export class ProcessSteps {
     const isBackoff = before.state === 'BACKOFF'
     const changed = await this.#begin(
       name,
-      () => this.#rpc.call('supervisor.startProcess', [name, false], { signal }),
-      {
-        nothingToDo: 'ALREADY_STARTED',
-      },
+      () => this.#gather.begin('supervisor.startProcess', name, signal),
+      { nothingToDo: 'ALREADY_STARTED' },
     )
     if (changed) this.#spawnedAtMs.set(name, Date.now())
     if (!wait) return changed
@@ -83,10 +87,8 @@ export class ProcessSteps {
     if (youngMs > 0) await sleep(Math.min(youngMs, SPAWN_SETTLE_MS), signal)
     const changed = await this.#begin(
       name,
-      () => this.#rpc.call('supervisor.stopProcess', [name, false], { signal }),
-      {
-        nothingToDo: 'NOT_RUNNING',
-      },
+      () => this.#gather.begin('supervisor.stopProcess', name, signal),
+      { nothingToDo: 'NOT_RUNNING' },
     )
     if (!wait) return changed
     await this.#watch.wait(
