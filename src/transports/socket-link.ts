@@ -12,6 +12,7 @@ export class SocketLink implements Link {
   readonly #socket: Socket
   readonly #logger: Logger
   #isEnding = false
+  #isCorked = false
   #bytesSeen = 0
   #aliveAt = 0
 
@@ -52,7 +53,9 @@ export class SocketLink implements Link {
 
   send(frame: Buffer): void {
     // in any other state `ws` would only count the bytes
-    if (this.#webSocket.readyState === this.#webSocket.OPEN) this.#webSocket.send(frame, { binary: false })
+    if (this.#webSocket.readyState !== this.#webSocket.OPEN) return
+    this.#corkTurn()
+    this.#webSocket.send(frame, { binary: false })
   }
 
   bufferedBytes(): number {
@@ -71,6 +74,17 @@ export class SocketLink implements Link {
   terminate(): void {
     this.#isEnding = true
     this.#webSocket.terminate()
+  }
+
+  /** What is sent in one turn of the event loop leaves in one write: a call of the kernel costs more than a frame. */
+  #corkTurn(): void {
+    if (this.#isCorked) return
+    this.#isCorked = true
+    this.#socket.cork()
+    process.nextTick(() => {
+      this.#isCorked = false
+      this.#socket.uncork()
+    })
   }
 
   #deliver(user: LinkUser, data: RawData, isBinary: boolean): void {
