@@ -17,8 +17,8 @@ interface Call {
   method: BeginMethod
   name: string
   signal: AbortSignal
-  resolve(): void
-  reject(reason: unknown): void
+  resolve: () => void
+  reject: (reason: unknown) => void
 }
 
 export class CallGather {
