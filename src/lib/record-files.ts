@@ -1,0 +1,230 @@
+// Numbered records on disk, one JSON text a line, in files that are only appended to and named by their first number.
+// A record is with the kernel when `append` returns, so that it outlives the process; `flush` waits for the disk.
+import {
+  closeSync,
+  constants,
+  fdatasyncSync,
+  fstatSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readSync,
+  statSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs'
+import { type FileHandle, open } from 'node:fs/promises'
+import { join } from 'node:path'
+
+const NAME = /^(\d{16})\.jsonl$/
+const LINE_END = 0x0a
+const BLOCK_BYTES = 64 * 1024
+
+export interface RecordFilesOptions {
+  /** Made with mode 0700 where it is missing. */
+  folder: string
+  /** A file that has grown over it is followed by a new one. */
+  fileBytes: number
+  /** The oldest files go while all of them hold more. */
+  totalBytes: number
+  /** Files last written longer ago go. */
+  keepMs: number
+}
+
+interface RecordFile {
+  path: string
+  /** Number of its first record. */
+  first: number
+}
+
+export class RecordFiles {
+  /** Bytes of a torn last line that were cut off when it was opened: a write that a crash interrupted. */
+  readonly cutBytes: number
+  readonly #options: RecordFilesOptions
+  #files: RecordFile[]
+  #fd: number | null = null
+  #size = 0
+  #openedAtMs = 0
+
+  /** Opens what is there. @throws what the file system says */
+  constructor(options: RecordFilesOptions) {
+    this.#options = options
+    mkdirSync(options.folder, { recursive: true, mode: 0o700 })
+    this.#files = readdirSync(options.folder)
+      .flatMap((name) => {
+        const number = NAME.exec(name)?.[1]
+        return number === undefined ? [] : [{ path: join(options.folder, name), first: Number(number) }]
+      })
+      .toSorted((a, b) => a.first - b.first)
+    let cut = 0
+    for (let last = this.#files.at(-1); last; last = this.#files.at(-1)) {
+      cut += this.#continue(last)
+      if (this.#size > 0) break
+      this.close() // begun and never written
+      unlinkSync(last.path)
+      this.#files.pop()
+    }
+    this.cutBytes = cut
+  }
+
+  /** Number of the oldest record that is kept; null when there is none. */
+  get first(): number | null {
+    const [oldest] = this.#files
+    return oldest?.first ?? null
+  }
+
+  /**
+   * Adds a record; its text has no line end. After an error nothing of it is in the file.
+   * @throws what the file system says, such as ENOSPC
+   */
+  append(number: number, text: string): void {
+    this.#makeRoom(number)
+    const fd = this.#fd ?? this.#begin(number)
+    const bytes = Buffer.from(`${text}\n`)
+    let done = 0
+    try {
+      while (done < bytes.length) done += writeSync(fd, bytes, done)
+    } catch (error) {
+      if (done > 0) ftruncateSync(fd, this.#size)
+      throw error
+    }
+    this.#size += bytes.length
+  }
+
+  /** Waits until the disk has all records. */
+  flush(): void {
+    if (this.#fd !== null) fdatasyncSync(this.#fd)
+  }
+
+  /** The texts of the newest file, oldest first; empty when nothing is kept. */
+  newest(): string[] {
+    const file = this.#files.at(-1)
+    return file ? readWhole(file.path) : []
+  }
+
+  /** Whole records from the file that holds `from` on (it begins at or before it), oldest first, as of now and later. */
+  async *read(from: number): AsyncGenerator<string> {
+    let at = this.#files.findLastIndex(({ first }) => first <= from)
+    for (let path = this.#files[Math.max(at, 0)]?.path; path !== undefined; ) {
+      yield* linesOf(path)
+      at = this.#files.findIndex((file) => file.path === path)
+      if (at < 0) return // it was removed meanwhile: what follows is the caller's to find
+      path = this.#files[at + 1]?.path
+    }
+  }
+
+  /** Removes the files that are too old or too many, but never the newest. @returns whether any went */
+  retain(nowMs: number): boolean {
+    const sizes = this.#files.map(({ path }) => statSync(path))
+    let total = sizes.reduce((sum, { size }) => sum + size, 0)
+    let gone = 0
+    for (const { size, mtimeMs } of sizes.slice(0, -1)) {
+      if (total <= this.#options.totalBytes && nowMs - mtimeMs <= this.#options.keepMs) break
+      unlinkSync(this.#files[gone++]?.path ?? '')
+      total -= size
+    }
+    this.#files.splice(0, gone)
+    return gone > 0
+  }
+
+  /** Removes everything. */
+  clear(): void {
+    this.close()
+    for (const { path } of this.#files) unlinkSync(path)
+    this.#files = []
+    this.#size = 0
+  }
+
+  close(): void {
+    if (this.#fd !== null) closeSync(this.#fd)
+    this.#fd = null
+  }
+
+  #makeRoom(next: number): void {
+    // by age too, so that a quiet host lets old records go
+    const isOld = this.#size > 0 && Date.now() - this.#openedAtMs > this.#options.keepMs / 8
+    if (this.#fd === null || (this.#size < this.#options.fileBytes && !isOld)) return
+    const old = this.#fd
+    this.#begin(next)
+    closeSync(old)
+    this.retain(Date.now())
+  }
+
+  #begin(first: number): number {
+    const path = join(this.#options.folder, `${String(first).padStart(16, '0')}.jsonl`)
+    const { O_APPEND, O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR } = constants
+    this.#fd = openSync(path, O_APPEND | O_CREAT | O_EXCL | O_NOFOLLOW | O_RDWR, 0o600)
+    this.#files.push({ path, first })
+    this.#size = 0
+    this.#openedAtMs = Date.now()
+    return this.#fd
+  }
+
+  /** @returns the bytes cut off */
+  #continue({ path }: RecordFile): number {
+    const fd = openSync(path, constants.O_APPEND | constants.O_NOFOLLOW | constants.O_RDWR)
+    const { size, birthtimeMs } = fstatSync(fd)
+    this.#fd = fd
+    this.#openedAtMs = birthtimeMs
+    this.#size = endOfLines(fd, size)
+    if (this.#size < size) ftruncateSync(fd, this.#size)
+    return size - this.#size
+  }
+}
+
+/** Where the last line end of a file is passed. */
+function endOfLines(fd: number, size: number): number {
+  const block = Buffer.alloc(BLOCK_BYTES)
+  for (let to = size; to > 0; to -= BLOCK_BYTES) {
+    const from = Math.max(0, to - BLOCK_BYTES)
+    const length = readSync(fd, block, 0, to - from, from)
+    const at = block.subarray(0, length).lastIndexOf(LINE_END)
+    if (at >= 0) return from + at + 1
+  }
+  return 0
+}
+
+function readWhole(path: string): string[] {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW)
+  try {
+    const bytes = Buffer.alloc(fstatSync(fd).size)
+    const length = readSync(fd, bytes)
+    return bytes.toString('utf8', 0, length).split('\n').slice(0, -1)
+  } finally {
+    closeSync(fd)
+  }
+}
+
+/** Whole lines up to the present end; a line that is being written is not there yet. */
+async function* linesOf(path: string): AsyncGenerator<string> {
+  const file = await openOrNothing(path)
+  if (!file) return
+  try {
+    let rest = Buffer.alloc(0)
+    const block = Buffer.alloc(BLOCK_BYTES)
+    for (;;) {
+      const { bytesRead } = await file.read(block, 0, block.length)
+      if (bytesRead === 0) return
+      const bytes = Buffer.concat([rest, block.subarray(0, bytesRead)])
+      let from = 0
+      for (let end = bytes.indexOf(LINE_END); end >= 0; end = bytes.indexOf(LINE_END, from)) {
+        yield bytes.toString('utf8', from, end)
+        from = end + 1
+      }
+      rest = bytes.subarray(from)
+    }
+  } finally {
+    await file.close()
+  }
+}
+
+/** Null when it was removed meanwhile. */
+async function openOrNothing(path: string): Promise<FileHandle | null> {
+  try {
+    return await open(path, constants.O_RDONLY | constants.O_NOFOLLOW)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
+    throw error
+  }
+}

@@ -1,0 +1,149 @@
+import { execFileSync } from 'node:child_process'
+import { appendFileSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { RecordFiles } from '../../src/lib/record-files.ts'
+
+const LIMITS = { fileBytes: 1000, totalBytes: 5000, keepMs: 60_000 }
+
+interface Scope {
+  testdir(): string
+}
+
+function text(number: number): string {
+  return JSON.stringify({ n: number, text: 'é'.repeat(10) })
+}
+
+function filled(t: Scope, count: number, limits: Partial<typeof LIMITS> = {}) {
+  const folder = join(t.testdir(), 'records')
+  const files = new RecordFiles({ folder, ...LIMITS, ...limits })
+  for (let n = 1; n <= count; n++) files.append(n, text(n))
+  return { folder, files, reopen: () => new RecordFiles({ folder, ...LIMITS, ...limits }) }
+}
+
+async function numbers(files: RecordFiles, from: number): Promise<number[]> {
+  const all: number[] = []
+  for await (const line of files.read(from)) all.push((JSON.parse(line) as { n: number }).n)
+  return all
+}
+
+function range(from: number, to: number): number[] {
+  return Array.from({ length: to - from + 1 }, (_, i) => from + i)
+}
+
+await t.test('records come back in order, from the file that holds the one asked for', async (t) => {
+  const { files, reopen, folder } = filled(t, 60)
+  t.same(await numbers(files, 1), range(1, 60))
+  t.ok(readdirSync(folder).length > 2, 'more than two files')
+  const late = await numbers(files, 59)
+  t.same(late, range(late[0] ?? 0, 60))
+  t.ok((late[0] ?? 0) > 1 && (late[0] ?? 0) <= 59, 'not from the very beginning')
+  files.close()
+  const again = reopen()
+  t.equal(again.cutBytes, 0)
+  again.append(61, text(61))
+  t.same((await numbers(again, 1)).at(-1), 61)
+  t.equal(again.first, 1)
+  t.same(JSON.parse(again.newest().at(-1) ?? ''), { n: 61, text: 'é'.repeat(10) })
+  again.close()
+})
+
+await t.test('only its owner may read', (t) => {
+  const { files, folder } = filled(t, 1)
+  files.close()
+  t.equal(statSync(folder).mode & 0o777, 0o700)
+  t.equal(statSync(join(folder, readdirSync(folder)[0] ?? '')).mode & 0o777, 0o600)
+  t.end()
+})
+
+await t.test('a torn last line is cut off and counted, wherever it tears', async (t) => {
+  const { files, folder, reopen } = filled(t, 3)
+  files.close()
+  const path = join(folder, readdirSync(folder)[0] ?? '')
+  const whole = readFileSync(path)
+  const third = whole.lastIndexOf(0x0a, whole.length - 2) + 1
+  for (let size = third; size < whole.length; size++) {
+    writeFileSync(path, whole.subarray(0, size))
+    const again = reopen()
+    t.equal(again.cutBytes, size - third)
+    again.append(3, text(3))
+    t.same(await numbers(again, 1), [1, 2, 3])
+    again.close()
+  }
+})
+
+await t.test('a torn line longer than a block is cut off as well', async (t) => {
+  const { files, folder, reopen } = filled(t, 2, { fileBytes: 1_000_000 })
+  files.close()
+  appendFileSync(join(folder, readdirSync(folder)[0] ?? ''), 'x'.repeat(200_000))
+  const again = reopen()
+  t.equal(again.cutBytes, 200_000)
+  t.same(await numbers(again, 1), [1, 2])
+  again.close()
+})
+
+await t.test('a file that was begun and never written goes', async (t) => {
+  const { files, folder, reopen } = filled(t, 2)
+  files.close()
+  writeFileSync(join(folder, '0000000000000003.jsonl'), '{"n":')
+  const again = reopen()
+  t.equal(again.cutBytes, 5)
+  t.equal(again.newest().length, 2)
+  again.append(3, text(3))
+  t.same(await numbers(again, 3), [1, 2, 3])
+  again.close()
+})
+
+await t.test('the oldest files go when all hold too much, and by age; the newest stays', async (t) => {
+  const { files, folder } = filled(t, 500)
+  const total = readdirSync(folder).reduce((sum, name) => sum + statSync(join(folder, name)).size, 0)
+  t.ok(total <= LIMITS.totalBytes + LIMITS.fileBytes, `${total} bytes`)
+  t.same(await numbers(files, 1), range(files.first ?? 0, 500))
+  for (const name of readdirSync(folder)) utimesSync(join(folder, name), 0, 0)
+  t.equal(files.retain(Date.now()), true)
+  t.equal(readdirSync(folder).length, 1)
+  t.equal(files.retain(Date.now()), false)
+  t.same((await numbers(files, 1)).at(-1), 500)
+  files.close()
+})
+
+await t.test(
+  'what is written while somebody reads comes too; what is removed ends the reading',
+  async (t) => {
+    const { files } = filled(t, 100)
+    const seen: number[] = []
+    for await (const line of files.read(1)) {
+      seen.push((JSON.parse(line) as { n: number }).n)
+      if (seen.length === 1) files.append(101, text(101))
+    }
+    t.same(seen, range(1, 101))
+    const reading = files.read(1)
+    await reading.next()
+    for (let n = 102; n < 500; n++) files.append(n, text(n))
+    let last = 0
+    for await (const line of reading) last = (JSON.parse(line) as { n: number }).n
+    t.ok(last < 499, 'it ends with its file')
+    files.close()
+  },
+)
+
+await t.test('a full disk leaves nothing half written', { skip: noNamespace() }, (t) => {
+  const folder = t.testdir()
+  const script = join(import.meta.dirname, 'full-disk-writer.ts')
+  // a small disk that nobody but this shell and its child sees
+  const shell = 'mount -t tmpfs -o size=64k tmpfs "$1" && exec "$2" --import tsx "$3" "$1"'
+  const said = execFileSync('unshare', ['-rm', 'sh', '-c', shell, 'sh', folder, process.execPath, script], {
+    env: { ...process.env, NODE_OPTIONS: '' },
+  })
+  t.same(JSON.parse(said.toString()), { code: 'ENOSPC', isWhole: true, goesOn: true })
+  t.end()
+})
+
+function noNamespace(): string | false {
+  try {
+    execFileSync('unshare', ['-rm', 'true'], { stdio: 'ignore' })
+    return false
+  } catch {
+    return 'no mount namespace can be made here'
+  }
+}
