@@ -3,21 +3,22 @@
 import {
   closeSync,
   constants,
+  fdatasync,
   fdatasyncSync,
   fstatSync,
   ftruncateSync,
   mkdirSync,
   openSync,
-  readdirSync,
   readSync,
   statSync,
   unlinkSync,
   writeSync,
 } from 'node:fs'
-import { type FileHandle, open } from 'node:fs/promises'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { linesOf, type RecordFile, readWhole, recordFileName, recordFilesOf } from './record-lines.ts'
 
-const NAME = /^(\d{16})\.jsonl$/
+const syncLater = promisify(fdatasync)
 const LINE_END = 0x0a
 const BLOCK_BYTES = 64 * 1024
 
@@ -30,12 +31,10 @@ export interface RecordFilesOptions {
   totalBytes: number
   /** Files last written longer ago go. */
   keepMs: number
-}
-
-interface RecordFile {
-  path: string
-  /** Number of its first record. */
-  first: number
+  /** Files last written since then stay, whatever all of them hold. */
+  spareMs?: number
+  /** Told before the oldest files go: the number of the first record that stays. */
+  onRetain?: (first: number) => void
 }
 
 export class RecordFiles {
@@ -46,17 +45,14 @@ export class RecordFiles {
   #fd: number | null = null
   #size = 0
   #openedAtMs = 0
+  #syncing: Promise<void> | null = null
+  #following: Promise<void> | null = null
 
   /** Opens what is there. @throws what the file system says */
   constructor(options: RecordFilesOptions) {
     this.#options = options
     mkdirSync(options.folder, { recursive: true, mode: 0o700 })
-    this.#files = readdirSync(options.folder)
-      .flatMap((name) => {
-        const number = NAME.exec(name)?.[1]
-        return number === undefined ? [] : [{ path: join(options.folder, name), first: Number(number) }]
-      })
-      .toSorted((a, b) => a.first - b.first)
+    this.#files = recordFilesOf(options.folder)
     let cut = 0
     for (let last = this.#files.at(-1); last; last = this.#files.at(-1)) {
       cut += this.#continue(last)
@@ -97,6 +93,24 @@ export class RecordFiles {
     if (this.#fd !== null) fdatasyncSync(this.#fd)
   }
 
+  /**
+   * Waits until the disk has what was appended up to now, and holds up nothing else. Calls at the same time share a
+   * wait.
+   */
+  synced(): Promise<void> {
+    // one that is under way may have begun before the last record
+    this.#syncing ??= Promise.resolve()
+    this.#following ??= this.#syncing
+      .catch(() => undefined)
+      .then(() => {
+        this.#following = null
+        const syncing = this.#fd === null ? Promise.resolve() : syncLater(this.#fd)
+        this.#syncing = syncing
+        return syncing
+      })
+    return this.#following
+  }
+
   /** The texts of the newest file, oldest first; empty when nothing is kept. */
   newest(): string[] {
     const file = this.#files.at(-1)
@@ -116,16 +130,21 @@ export class RecordFiles {
 
   /** Removes the files that are too old or too many, but never the newest. @returns whether any went */
   retain(nowMs: number): boolean {
+    const { totalBytes, keepMs, spareMs = -Infinity, onRetain } = this.#options
     const sizes = this.#files.map(({ path }) => statSync(path))
     let total = sizes.reduce((sum, { size }) => sum + size, 0)
-    let gone = 0
+    let count = 0
     for (const { size, mtimeMs } of sizes.slice(0, -1)) {
-      if (total <= this.#options.totalBytes && nowMs - mtimeMs <= this.#options.keepMs) break
-      unlinkSync(this.#files[gone++]?.path ?? '')
+      const ageMs = nowMs - mtimeMs
+      if (ageMs <= keepMs && (total <= totalBytes || ageMs < spareMs)) break
+      count++
       total -= size
     }
-    this.#files.splice(0, gone)
-    return gone > 0
+    const stays = this.#files[count]
+    if (count === 0 || !stays) return false
+    onRetain?.(stays.first)
+    for (const { path } of this.#files.splice(0, count)) unlinkSync(path)
+    return true
   }
 
   /** Removes everything. */
@@ -137,7 +156,7 @@ export class RecordFiles {
   }
 
   close(): void {
-    if (this.#fd !== null) closeSync(this.#fd)
+    if (this.#fd !== null) this.#closeLater(this.#fd)
     this.#fd = null
   }
 
@@ -146,13 +165,21 @@ export class RecordFiles {
     const isOld = this.#size > 0 && Date.now() - this.#openedAtMs > this.#options.keepMs / 8
     if (this.#fd === null || (this.#size < this.#options.fileBytes && !isOld)) return
     const old = this.#fd
+    if (this.#syncing) fdatasyncSync(old) // whoever waits for the disk from now on waits for the new file
     this.#begin(next)
-    closeSync(old)
+    this.#closeLater(old)
     this.retain(Date.now())
   }
 
+  /** A number that is in use must not be given to another file. */
+  #closeLater(fd: number): void {
+    if (!this.#syncing) return closeSync(fd)
+    const close = () => closeSync(fd)
+    this.#syncing.then(close, close)
+  }
+
   #begin(first: number): number {
-    const path = join(this.#options.folder, `${String(first).padStart(16, '0')}.jsonl`)
+    const path = join(this.#options.folder, recordFileName(first))
     const { O_APPEND, O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR } = constants
     this.#fd = openSync(path, O_APPEND | O_CREAT | O_EXCL | O_NOFOLLOW | O_RDWR, 0o600)
     this.#files.push({ path, first })
@@ -183,48 +210,4 @@ function endOfLines(fd: number, size: number): number {
     if (at >= 0) return from + at + 1
   }
   return 0
-}
-
-function readWhole(path: string): string[] {
-  const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW)
-  try {
-    const bytes = Buffer.alloc(fstatSync(fd).size)
-    const length = readSync(fd, bytes)
-    return bytes.toString('utf8', 0, length).split('\n').slice(0, -1)
-  } finally {
-    closeSync(fd)
-  }
-}
-
-/** Whole lines up to the present end; a line that is being written is not there yet. */
-async function* linesOf(path: string): AsyncGenerator<string> {
-  const file = await openOrNothing(path)
-  if (!file) return
-  try {
-    let rest = Buffer.alloc(0)
-    const block = Buffer.alloc(BLOCK_BYTES)
-    for (;;) {
-      const { bytesRead } = await file.read(block, 0, block.length)
-      if (bytesRead === 0) return
-      const bytes = Buffer.concat([rest, block.subarray(0, bytesRead)])
-      let from = 0
-      for (let end = bytes.indexOf(LINE_END); end >= 0; end = bytes.indexOf(LINE_END, from)) {
-        yield bytes.toString('utf8', from, end)
-        from = end + 1
-      }
-      rest = bytes.subarray(from)
-    }
-  } finally {
-    await file.close()
-  }
-}
-
-/** Null when it was removed meanwhile. */
-async function openOrNothing(path: string): Promise<FileHandle | null> {
-  try {
-    return await open(path, constants.O_RDONLY | constants.O_NOFOLLOW)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
-    throw error
-  }
 }

@@ -107,6 +107,37 @@ await t.test('the oldest files go when all hold too much, and by age; the newest
   files.close()
 })
 
+await t.test('what was written lately can be spared, and is told of before it goes', (t) => {
+  const told: [first: number, files: number][] = []
+  const folder = join(t.testdir(), 'records')
+  const onRetain = (first: number) => told.push([first, readdirSync(folder).length])
+  const files = new RecordFiles({ folder, ...LIMITS, keepMs: 7 * 60_000, spareMs: 60_000, onRetain })
+  for (let n = 1; n <= 500; n++) files.append(n, text(n))
+  t.equal(files.first, 1)
+  t.strictSame(told, [])
+  const count = readdirSync(folder).length
+  t.ok(count > 10, `${count} files`)
+  t.equal(files.retain(Date.now() + 61_000), true)
+  t.strictSame(told, [[files.first, count]], 'told while all were there')
+  t.ok((files.first ?? 0) > 1 && readdirSync(folder).length < count)
+  files.close()
+  t.end()
+})
+
+await t.test('whoever waits for the disk gets there, also over a change of files and the end', async (t) => {
+  const { files, reopen } = filled(t, 1)
+  const waits = range(2, 200).map((n) => {
+    files.append(n, text(n))
+    return files.synced()
+  })
+  files.close()
+  await Promise.all(waits)
+  await files.synced()
+  const again = reopen()
+  t.equal((await numbers(again, 1)).at(-1), 200)
+  again.close()
+})
+
 await t.test(
   'what is written while somebody reads comes too; what is removed ends the reading',
   async (t) => {
