@@ -135,6 +135,10 @@ export class SupervisorService {
     principal: Principal,
     signal: AbortSignal,
   ): Promise<GroupChanges> {
+    if (!principal.isAbovePolicy && wanted === undefined)
+      throw new AgentError('INVALID_PARAMS', 'groups: needed but on admin.sock', {
+        facts: { issues: [{ path: 'groups', message: 'needed but on admin.sock' }] },
+      })
     if (!principal.isAbovePolicy)
       throw new AgentError(
         'POLICY_DENIED',
