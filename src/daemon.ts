@@ -10,6 +10,7 @@ import { Policy } from './core/access/policy.ts'
 import { TokenService } from './core/access/token-service.ts'
 import { TokenStore } from './core/access/tokens.ts'
 import { EventBus } from './core/events/bus.ts'
+import { EventJournal } from './core/events/journal.ts'
 import { Chores } from './core/host/chores.ts'
 import { cronDaemon } from './core/host/cron-daemon.ts'
 import { groupId } from './core/host/group-id.ts'
@@ -58,7 +59,9 @@ async function build(config: Config, logger: Logger, teardown: Teardown): Promis
   mkdirSync(listen.runDir, { recursive: true, mode: 0o755 })
   mkdirSync(config.stateDir, { recursive: true, mode: 0o700 })
 
-  const bus = new EventBus()
+  const journal = new EventJournal({ folder: join(config.stateDir, 'journal'), logger })
+  teardown.defer(() => journal.stop())
+  const bus = new EventBus({ journal })
   const policy = new Policy(config.policy)
   const tokens = new TokenStore({ path: config.tokensFile, logger })
   await tokens.start()
@@ -77,6 +80,7 @@ async function build(config: Config, logger: Logger, teardown: Teardown): Promis
     files: connect,
     runDir: listen.runDir,
     bus,
+    position: journal.source,
     logs,
     usageOf: (pid) => usage.of(pid),
     logger,
@@ -172,6 +176,7 @@ async function build(config: Config, logger: Logger, teardown: Teardown): Promis
   teardown.defer(() => chores.stop())
   chores.add('reconcile', '7 * * * * *', () => supervisor.connection.isUp && supervisor.observer.reconcile())
   chores.add('tokens', '*/30 * * * * *', () => tokens.expireSweep())
+  chores.add('journal', '0 17 * * * *', () => journal.retain())
   chores.add('idempotency', '0 13 * * * *', () => keys.sweep())
   const sample = () => usage.sample(supervisor.table.all().flatMap(({ pid }) => (pid === null ? [] : [pid])))
   sample()

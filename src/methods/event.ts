@@ -33,7 +33,8 @@ export const eventMethods = {
       params: { types: ['process.*'], since: { epoch: 'dQw4w9Wg', seq: 42 } },
       result: { subscription: 'e1', mode: 'resumed', epoch: 'dQw4w9Wg', seq: 42 },
     },
-    run: ({ types, programs, since }, { streams, processes, principal }: Context) => {
+    run: async ({ types, programs, since }, { streams, processes, principal }: Context) => {
+      await processes.known
       const start = streams.subscribe({ types, programs, since })
       if (start.mode === 'resumed') return start
       // the same tick: no event lies between the position and the snapshot

@@ -1,13 +1,14 @@
 import type { Principal } from '../core/access/principal.ts'
 import type { EventBus } from '../core/events/bus.ts'
+import type { Stored } from '../core/events/stored-event.ts'
 import { anyGlob } from '../lib/glob.ts'
 import type { EventFilter } from '../methods/context.ts'
 import { gapFrame, isVisible, notification } from './event-frames.ts'
 import type { Outlet } from './outlet.ts'
 
 /**
- * One subscription: a position in the bus and a filter. It holds no events of its own; when it could not send for
- * longer than the ring reaches, it says which numbers it missed and goes on with what is there.
+ * One subscription: a position in the bus and a filter. It holds no events of its own; what has left the ring it reads
+ * from the journal, and where that does not reach it says which numbers it missed and goes on with what is there.
  */
 export class EventStream {
   readonly id: string
@@ -20,6 +21,9 @@ export class EventStream {
   #next: number
   #hidden = 0
   #isStarted = false
+  #isReading = false
+  #isStopped = false
+  readonly #onError: (error: unknown) => void
 
   constructor(deps: {
     id: string
@@ -29,6 +33,8 @@ export class EventStream {
     filter: EventFilter
     /** Number of the last event that the subscriber has. */
     after: number
+    /** The journal could not be read. */
+    onError: (error: unknown) => void
   }) {
     this.id = deps.id
     this.#bus = deps.bus
@@ -38,6 +44,7 @@ export class EventStream {
     this.#isProgram = deps.filter.programs ? anyGlob(deps.filter.programs) : () => true
     this.#rights = { programs: deps.principal.programs, test: anyGlob(deps.principal.programs) }
     this.#next = deps.after + 1
+    this.#onError = deps.onError
   }
 
   /** Begins to send; not before the answer that names the subscription is out. */
@@ -46,22 +53,57 @@ export class EventStream {
     this.pump()
   }
 
+  stop(): void {
+    this.#isStopped = true
+  }
+
   /** Sends what there is to send, as far as the outlet takes it. */
   pump(): void {
-    if (!this.#isStarted) return
+    if (!this.#isStarted || this.#isReading) return
     const bus = this.#bus
     while (this.#next <= bus.seq && this.#outlet.isOpen) {
-      const oldest = bus.oldestSeq
-      if (this.#next < oldest) {
-        this.#outlet.send(gapFrame(this.id, bus.epoch, this.#next, oldest - 1))
-        this.#next = oldest
+      if (this.#next < bus.oldestSeq) {
+        if (bus.oldestKept < bus.oldestSeq) return void this.#readOn()
+        this.#skipTo(bus.oldestSeq)
         continue
       }
-      const stored = bus.at(this.#next++)
-      if (stored && this.#shows(stored.type, stored.program))
-        this.#outlet.send(stored.frame(this.id, this.#principal.scopes.has('logs')))
-      else this.#hidden++
+      const stored = bus.at(this.#next)
+      if (stored) this.#pass(stored)
     }
+  }
+
+  /** Goes on from the journal until memory has what follows. */
+  async #readOn(): Promise<void> {
+    this.#isReading = true
+    try {
+      for await (const stored of this.#bus.history(this.#next)) {
+        if (stored.seq > this.#next) this.#skipTo(stored.seq)
+        this.#pass(stored)
+        while (!this.#outlet.isOpen && !this.#isStopped) await this.#outlet.opened()
+        if (this.#isStopped) return
+        if (this.#next >= this.#bus.oldestSeq) break
+      }
+      // the journal ends before memory begins, after a time in which it took nothing
+      if (this.#next < this.#bus.oldestSeq) this.#skipTo(this.#bus.oldestSeq)
+    } catch (error) {
+      this.#onError(error)
+      this.#skipTo(this.#bus.oldestSeq)
+    } finally {
+      this.#isReading = false
+    }
+    this.pump()
+  }
+
+  #pass(stored: Stored): void {
+    this.#next = stored.seq + 1
+    if (this.#shows(stored.type, stored.program))
+      this.#outlet.send(stored.frame(this.id, this.#principal.scopes.has('logs')))
+    else this.#hidden++
+  }
+
+  #skipTo(seq: number): void {
+    this.#outlet.send(gapFrame(this.id, this.#bus.epoch, this.#next, seq - 1))
+    this.#next = seq
   }
 
   /** Tells the position when the filter hid events since the last time, so that a resume does not go far back. */

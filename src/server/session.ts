@@ -121,6 +121,7 @@ export class Session implements LinkUser, Streams {
     for (const { end, isKeyed } of this.#calls.values())
       if (!isKeyed) end.abort(new AgentError('CANCELLED', 'the connection ended'))
     for (const stream of this.#logs.values()) stream.stop()
+    for (const stream of this.#events.values()) stream.stop()
     this.#outlet.release()
     this.#events.clear()
     this.#logs.clear()
@@ -168,7 +169,7 @@ export class Session implements LinkUser, Streams {
     if (this.#events.size >= limits.eventSubscriptions)
       throw tooMany(`${limits.eventSubscriptions} event subscriptions`)
     const { since } = filter
-    const isHeld = since?.epoch === bus.epoch && since.seq <= bus.seq && since.seq + 1 >= bus.oldestSeq
+    const isHeld = since?.epoch === bus.epoch && since.seq <= bus.seq && since.seq + 1 >= bus.oldestKept
     const after = isHeld && since ? since.seq : bus.seq
     const stream = new EventStream({
       id: `e${++this.#made}`,
@@ -177,6 +178,7 @@ export class Session implements LinkUser, Streams {
       principal,
       filter,
       after,
+      onError: (error) => this.#deps.logger.error({ err: error }, 'the journal of events cannot be read'),
     })
     this.#events.set(stream.id, stream)
     // the answer leaves in the microtasks of this tick
@@ -185,6 +187,7 @@ export class Session implements LinkUser, Streams {
   }
 
   unsubscribe(subscription: string): void {
+    this.#events.get(subscription)?.stop()
     this.#events.delete(subscription)
   }
 

@@ -33,6 +33,9 @@ function streaming(options: {
     principal: options.principal ?? viewer(),
     filter: { ...everything, ...options.filter },
     after: options.after ?? bus.seq,
+    onError: (error) => {
+      throw error
+    },
   })
   bus.onPublish(() => stream.pump())
   return { bus, peer, outlet, stream }
@@ -310,5 +313,5 @@ await t.test('bookmarks come by themselves', async (t) => {
   await peer.call('event.subscribe', { types: ['agent.*'] })
   removed(bus, 'a')
   await until(() => peer.notes('bookmark').length > 0)
-  t.strictSame(peer.notes('bookmark'), [{ subscription: 'e1', epoch: bus.epoch, seq: 1 }])
+  t.strictSame(peer.notes('bookmark'), [{ subscription: 'e1', epoch: bus.epoch, seq: bus.seq }])
 })

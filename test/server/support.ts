@@ -9,6 +9,7 @@ import type { Principal } from '../../src/core/access/principal.ts'
 import { TokenService } from '../../src/core/access/token-service.ts'
 import { TokenStore } from '../../src/core/access/tokens.ts'
 import { EventBus, type RingLimits } from '../../src/core/events/bus.ts'
+import type { EventJournal } from '../../src/core/events/journal.ts'
 import { LogService } from '../../src/core/logs/service.ts'
 import { SupervisorStack } from '../../src/core/supervisor/stack.ts'
 import { createLogger } from '../../src/logger.ts'
@@ -142,6 +143,9 @@ export interface PartsOptions {
   policy?: Partial<Config['policy']>
   limits?: Partial<Limits>
   ring?: RingLimits
+  /** Keeps the events; they are in memory alone when absent. */
+  journal?: EventJournal
+  tokensFile?: string
   agent?: Partial<AgentFacts>
 }
 
@@ -151,7 +155,10 @@ export async function parts(t: Test, options: PartsOptions = {}) {
   const lines: string[] = []
   const logger = createLogger('debug', { write: (line) => void lines.push(line) })
   const config = parseConfig('', 'test')
-  const bus = new EventBus(options.ring ? { limits: options.ring } : {})
+  const bus = new EventBus({
+    ...(options.ring ? { limits: options.ring } : {}),
+    ...(options.journal ? { journal: options.journal } : {}),
+  })
   const logs = new LogService()
   mkdirSync(join(folder, 'run'))
   const stack = new SupervisorStack({
@@ -159,14 +166,16 @@ export async function parts(t: Test, options: PartsOptions = {}) {
     files: config.supervisor,
     runDir: join(folder, 'run'),
     bus,
+    position: null,
     logs,
     usageOf: () => null,
     logger,
   })
-  const tokensFile = join(folder, 'tokens.json')
+  const tokensFile = options.tokensFile ?? join(folder, 'tokens.json')
   const store = new TokenStore({ path: tokensFile, logger })
   await store.start()
   if (options.url) await stack.start()
+  else await stack.connection.start()
   const services: Services = {
     agent: {
       name: 'web-1',
@@ -194,7 +203,7 @@ export async function parts(t: Test, options: PartsOptions = {}) {
   sessions.start()
   t.teardown(async () => {
     await sessions.stop()
-    if (options.url) await stack.stop()
+    await (options.url ? stack.stop() : stack.connection.stop())
     logs.stop()
     await store.stop()
     rmSync(folder, { recursive: true, force: true, maxRetries: 5 })

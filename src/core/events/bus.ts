@@ -1,7 +1,9 @@
 // The agent's events in one order: `seq` grows by one per event and is never reused within an `epoch`. The ring
-// holds the newest ones for subscribers that lag or come back; what left the ring is announced to them as a gap.
+// holds the newest ones for subscribers that lag or come back; what left the ring is read from the journal, and what
+// left that as well is announced to them as a gap.
 import { randomBytes } from 'node:crypto'
 import type { AgentEvent, EventPayload, EventType } from '../../protocol/events.ts'
+import type { EventJournal, Source } from './journal.ts'
 import { type Stored, StoredEvent, StoredGap } from './stored-event.ts'
 
 export interface RingLimits {
@@ -18,15 +20,22 @@ export class EventBus {
   readonly epoch: string
   readonly #limits: RingLimits
   readonly #now: () => number
+  readonly #journal: EventJournal | null
   readonly #listeners = new Set<() => void>()
+  #source: Source | null = null
   #ring: (Stored | undefined)[] = []
   /** Index in the ring of the oldest event still held; slots before it are empty, and cut off now and then. */
   #head = 0
   #bytes = 0
   #seq = 0
 
-  constructor(options: { epoch?: string; limits?: RingLimits; now?: () => number } = {}) {
-    this.epoch = options.epoch ?? randomBytes(6).toString('base64url')
+  /** @param options.journal keeps events beyond this run; without one they are in memory alone */
+  constructor(
+    options: { epoch?: string; journal?: EventJournal; limits?: RingLimits; now?: () => number } = {},
+  ) {
+    this.#journal = options.journal ?? null
+    this.epoch = options.journal?.epoch ?? options.epoch ?? randomBytes(6).toString('base64url')
+    this.#seq = options.journal?.seq ?? 0
     this.#limits = options.limits ?? RING
     this.#now = options.now ?? Date.now
   }
@@ -36,9 +45,31 @@ export class EventBus {
     return this.#seq
   }
 
-  /** Number of the oldest event still held; `seq + 1` when none is. */
+  /** Number of the oldest event in memory; `seq + 1` when none is. */
   get oldestSeq(): number {
     return this.#ring[this.#head]?.seq ?? this.#seq + 1
+  }
+
+  /** Number of the oldest event that a subscriber can still get. */
+  get oldestKept(): number {
+    return Math.min(this.oldestSeq, this.#journal?.oldestSeq ?? Infinity)
+  }
+
+  /** Events from a number on that are kept on disk, in order; a number that is left out is lost. */
+  history(from: number): AsyncGenerator<Stored> {
+    return this.#journal?.read(from) ?? none()
+  }
+
+  /** Publishes what the task publishes as caused by a source that stands there, so that it is not told again. */
+  causedBy(source: Source, task: () => void): void {
+    this.#source = source
+    const before = this.#seq
+    try {
+      task()
+    } finally {
+      this.#source = null
+      if (this.#seq === before) this.#journal?.note(this.#seq + 1, source)
+    }
   }
 
   publish<T extends EventType>(type: T, payload: EventPayload<T>, actor?: string): void {
@@ -59,6 +90,7 @@ export class EventBus {
   }
 
   #append(stored: Stored): void {
+    this.#journal?.append(stored, this.#source, (seq) => this.at(seq))
     this.#ring.push(stored)
     this.#bytes += stored.sizeBytes
     this.#trim()
@@ -87,4 +119,8 @@ export class EventBus {
       this.#head = 0
     }
   }
+}
+
+async function* none(): AsyncGenerator<Stored> {
+  // nothing is kept
 }

@@ -1,4 +1,11 @@
-import type { AgentEvent } from '../../protocol/events.ts'
+import * as z from 'zod'
+import { type AgentEvent, WireEvent } from '../../protocol/events.ts'
+import type { Source } from './journal.ts'
+
+const Recorded = WireEvent.omit({ subscription: true }).strict()
+/** An event as it comes back from the journal: of a type that perhaps only an earlier version had. */
+type Recorded = z.infer<typeof Recorded>
+const RecordedGap = z.object({ epoch: z.string(), seq: z.int(), gap: z.literal(true) })
 
 /** What the ring holds: an event, or a hole in what we know. */
 export interface Stored {
@@ -9,6 +16,8 @@ export interface Stored {
   readonly program: string | null
   readonly sizeBytes: number
   frame(subscription: string, withLogs: boolean): Buffer
+  /** Its line in the journal, with where its source stood. */
+  record(source: Source | null): string
   /** Gives up the ready bytes, and keeps none from now on: few subscribers are that far behind. */
   forgetFrames(): void
 }
@@ -32,6 +41,10 @@ export class StoredGap implements Stored {
     return Buffer.from(JSON.stringify({ jsonrpc: '2.0', method: 'gap', params }))
   }
 
+  record(source: Source | null): string {
+    return JSON.stringify({ epoch: this.#epoch, seq: this.seq, gap: true, ...(source ? { source } : {}) })
+  }
+
   forgetFrames(): void {
     // it keeps none
   }
@@ -42,7 +55,7 @@ const FRAMES_MAX = 8
 
 /** An event with its bytes: made once per variant, shared by every subscriber that may see that variant. */
 export class StoredEvent implements Stored {
-  readonly event: AgentEvent
+  readonly event: AgentEvent | Recorded
   readonly type: string
   readonly seq: number
   readonly program: string | null
@@ -51,11 +64,12 @@ export class StoredEvent implements Stored {
   #framesMax = FRAMES_MAX
   readonly #json: string
 
-  constructor(event: AgentEvent) {
+  constructor(event: AgentEvent | Recorded) {
     this.event = event
     this.seq = event.seq
     this.type = event.type
-    this.program = 'program' in event.payload ? event.payload.program : null
+    const { program } = event.payload as { program?: unknown }
+    this.program = typeof program === 'string' ? program : null
     this.#json = JSON.stringify(event)
     this.sizeBytes = this.#json.length + 200
   }
@@ -74,13 +88,32 @@ export class StoredEvent implements Stored {
     return frame
   }
 
+  record(source: Source | null): string {
+    return source ? `${this.#json.slice(0, -1)},"source":${JSON.stringify(source)}}` : this.#json
+  }
+
   forgetFrames(): void {
     this.#framesMax = 0
     this.#frames.clear()
   }
 }
 
-function withoutTail(event: AgentEvent): unknown {
+function withoutTail(event: AgentEvent | Recorded): unknown {
   const { logTail: _logTail, ...payload } = event.payload as { logTail?: string }
   return { ...event, payload }
+}
+
+/** An event back from its line in the journal; null for a line that is none. */
+export function storedOf(text: string): Stored | null {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    return null
+  }
+  const gap = RecordedGap.safeParse(value)
+  if (gap.success) return new StoredGap(gap.data.epoch, gap.data.seq)
+  const { source: _source, ...event } = Object(value) as Record<string, unknown>
+  const recorded = Recorded.safeParse(event)
+  return recorded.success ? new StoredEvent(recorded.data) : null
 }

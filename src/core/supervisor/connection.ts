@@ -46,6 +46,11 @@ export class SupervisorConnection {
     identity: null,
   }
   #isSettled = false
+  #settle = () => {}
+  /** Ends when the first question was answered, or is known to have no answer. */
+  readonly settled = new Promise<void>((resolve) => {
+    this.#settle = resolve
+  })
   #isStopped = false
   #timer: NodeJS.Timeout | null = null
   #asking: Promise<void> | null = null
@@ -94,6 +99,7 @@ export class SupervisorConnection {
     this.#asking ??= this.#ask().finally(() => {
       this.#asking = null
       this.#isSettled = true
+      this.#settle()
       if (this.#timer) clearTimeout(this.#timer)
       if (!this.#isStopped) this.#timer = setTimeout(() => void this.check(), this.#pauseMs())
     })

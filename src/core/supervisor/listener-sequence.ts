@@ -57,8 +57,13 @@ export class PoolSequence {
     return { kind: isReset ? 'reset' : 'next', gap: this.#gap(expected, poolSerial) }
   }
 
-  done({ serial, poolSerial }: Numbered): void {
-    this.#position = { ...this.#run, serial, poolSerial }
+  /** Where the agent stands when it has dealt with that event. */
+  after({ serial, poolSerial }: Numbered): ListenerPosition {
+    return { ...this.#run, serial, poolSerial }
+  }
+
+  done(event: Numbered): void {
+    this.#position = this.after(event)
   }
 
   /** Counts an event that came and could not be dealt with. */

@@ -1,5 +1,6 @@
 import { lchownSync, lstatSync, unlinkSync } from 'node:fs'
 import { connect, createServer, type Server, type Socket } from 'node:net'
+import { sleep } from '../../lib/sleep.ts'
 import type { Logger } from '../../logger.ts'
 import { AgentError } from '../../protocol/errors.ts'
 import { FrameParser, type Hello, type ListenerEvent } from './listener-frames.ts'
@@ -29,9 +30,9 @@ export interface ListenerServerDeps {
   uid?: number
   logger: Logger
   /** Where an earlier run of the agent stopped: no event up to there comes again, and a hole after it shows. */
-  position?: ListenerPosition
-  /** supervisord gets its answer, and then the next event, when this has ended. */
-  onEvent(event: ListenerEvent): void | Promise<void>
+  position?: ListenerPosition | null
+  /** supervisord gets its answer, and then the next event, when this has ended; the position is then reached. */
+  onEvent(event: ListenerEvent, position: ListenerPosition): void | Promise<void>
   onConnected(hello: Hello): void
   /** Events were missed: what is known of the processes must be read anew. */
   onGap(gap: PoolGap): void
@@ -56,6 +57,10 @@ export class ListenerServer {
   #since: Date | null = null
   #lastEventAt: Date | null = null
   #stopping = false
+  #arrived = () => {}
+  readonly #arrival = new Promise<void>((resolve) => {
+    this.#arrived = resolve
+  })
 
   constructor(deps: ListenerServerDeps) {
     this.#deps = deps
@@ -85,6 +90,18 @@ export class ListenerServer {
       await new Promise((resolve) => socket.once('close', resolve))
     })
     await Promise.all([closed, ...ends])
+  }
+
+  /**
+   * Waits for the shim when an earlier run knew one, so that what it kept is known before anything else.
+   * @returns true when it came and hands over all since then
+   */
+  async resumed(waitMs: number): Promise<boolean> {
+    const { position } = this.#deps
+    if (!position) return false
+    if (!this.#shim) await Promise.race([this.#arrival, sleep(waitMs)])
+    const hello = this.#shim?.hello
+    return position.supervisord === hello?.supervisord && position.started === hello.started
   }
 
   status(): ListenerStatus {
@@ -140,6 +157,7 @@ export class ListenerServer {
     this.#queue = this.#queue.then(() => this.#sequence.begin(hello))
     this.#deps.logger.info({ pid: hello.pid, supervisord: hello.supervisord }, 'event listener connected')
     this.#deps.onConnected(hello)
+    this.#arrived()
     if (!hello.ready && !hello.pending) this.#answer(socket, READY)
   }
 
@@ -167,7 +185,7 @@ export class ListenerServer {
   /** A consumer that fails must not stop the stream: the event counts as lost. */
   async #pass(event: ListenerEvent): Promise<void> {
     try {
-      await this.#deps.onEvent(event)
+      await this.#deps.onEvent(event, this.#sequence.after(event))
     } catch (error) {
       this.#deps.logger.error(
         { err: error, event: event.name, serial: event.serial },

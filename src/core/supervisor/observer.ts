@@ -44,6 +44,8 @@ export interface ObserverDeps {
   logger: Logger
   /** True while the listener's shim is connected. */
   hasListener: () => boolean
+  /** True when the listener hands over all that happened since the last event of an earlier run. */
+  isContinuous: () => boolean
   /** True while a change of supervisord's children is seen at once. */
   seesChildren: () => boolean
   /** What was read of past exits belongs to events that will not come any more. */
@@ -130,13 +132,22 @@ export class Observer {
     this.#isStalled = false
   }
 
-  /** One event of the listener, in order. The next one must wait for what this returns. */
-  async receive(event: EventBody): Promise<void> {
+  /**
+   * One event of the listener, in order. The next one must wait for what this returns. What it means is published
+   * within `cause`.
+   */
+  async receive(event: EventBody, cause: (task: () => void) => void): Promise<void> {
     // what came before the first snapshot is told after it, with the exits that it brings; supervisord keeps the rest
     if (!this.#isPrimed) await this.#primed
     this.#heardAtMs = performance.now()
     // it hears again: a marker will tell what it missed
     if (this.#isStalled && event.kind !== 'remote') this.reconcileSoon()
+    cause(() => this.#apply(event))
+    if (event.kind === 'remote' && event.type === MARKER_TYPE && event.body === this.#marker?.nonce)
+      await this.#markerArrived(this.#marker)
+  }
+
+  #apply(event: EventBody): void {
     switch (event.kind) {
       case 'process-state':
         if (this.#mode === 'skip') return
@@ -153,9 +164,6 @@ export class Observer {
           if (group === event.group) this.#deps.table.remove(name)
         return
       case 'remote':
-        if (event.type === MARKER_TYPE && event.body === this.#marker?.nonce)
-          await this.#markerArrived(this.#marker)
-        return
       case 'supervisor-state':
       case 'other':
         return
@@ -222,7 +230,7 @@ export class Observer {
 
   #take(infos: readonly ProcessInfo[]): void {
     if (this.#isPrimed) return this.#deps.transitions.compareAll(infos)
-    this.#deps.transitions.fill(infos)
+    this.#deps.transitions.fill(infos, { isContinuous: this.#deps.isContinuous() })
     this.#isPrimed = true
     this.#prime()
   }

@@ -62,6 +62,11 @@ export class ProcessService {
     return selectProcesses(this.#table, select, principal)
   }
 
+  /** Ends once the processes are known, or supervisord to be away: not before is a snapshot worth anything. */
+  get known(): Promise<void> {
+    return this.#connection.settled
+  }
+
   start(select: readonly string[], principal: Principal, options: ControlOptions): Promise<ProcessResult[]> {
     return this.#control.start(this.select(select, principal), options)
   }

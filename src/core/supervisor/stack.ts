@@ -10,8 +10,10 @@ import type { LogService } from '../logs/service.ts'
 import { SupervisorConnection } from './connection.ts'
 import { ProcessControl } from './control.ts'
 import { type DiscoverOptions, type Discovery, discover } from './discovery.ts'
+import { readSupervisordProcess } from './discovery-process.ts'
 import { ExitLog } from './exit-log.ts'
 import { requireSound } from './listener-judge.ts'
+import type { ListenerPosition } from './listener-sequence.ts'
 import { ListenerServer } from './listener-server.ts'
 import { Nudge } from './nudge.ts'
 import { Observer } from './observer.ts'
@@ -27,12 +29,16 @@ import { SupervisorService } from './supervisor-service.ts'
 import { Transitions } from './transitions.ts'
 
 const POKE_DEADLINE_MS = 2_000
+/** The shim tries five times a second. */
+const SHIM_MS = 1_500
 
 export interface SupervisorStackDeps {
   address: RpcAddress
   files: Omit<DiscoverOptions, 'pid'>
   runDir: string
   bus: EventBus
+  /** Where the listener stood at the end of an earlier run of the agent. */
+  position: ListenerPosition | null
   logs: LogService
   usageOf: UsageOf
   logger: Logger
@@ -54,6 +60,7 @@ export class SupervisorStack {
   readonly #orphans: OrphanWatch
   readonly #teardown = new Teardown()
   readonly #listenerSocket: string
+  #isContinuous = false
 
   constructor(deps: SupervisorStackDeps) {
     const { bus, logs, logger } = deps
@@ -76,12 +83,14 @@ export class SupervisorStack {
       logger,
       seesChildren: () => this.#nudge.isWatching,
       hasListener: () => this.listener.status().connected,
+      isContinuous: () => this.#isContinuous && !this.connection.isSettled,
       forgetExits: () => this.#exits.forget(),
     })
     this.listener = new ListenerServer({
       socketPath: this.#listenerSocket,
+      position: deps.position,
       logger,
-      onEvent: ({ body }) => this.observer.receive(body),
+      onEvent: ({ body }, position) => this.observer.receive(body, (task) => bus.causedBy(position, task)),
       onConnected: () => {
         this.observer.listenerConnected()
         this.#listenerChanged()
@@ -153,6 +162,7 @@ export class SupervisorStack {
     await this.listener.start()
     this.#teardown.defer(() => this.listener.stop())
     this.#teardown.defer(() => this.#exits.close())
+    this.#isContinuous = await this.listener.resumed(SHIM_MS)
     await this.connection.start()
     this.#teardown.defer(() => {
       this.observer.stop()
@@ -171,6 +181,14 @@ export class SupervisorStack {
   /** How the running supervisord is configured. Never throws. */
   discover(): Promise<Discovery> {
     return discover({ ...this.#deps.files, pid: this.#localPid(this.connection.status.identity?.pid) })
+  }
+
+  /** As whom it runs and where it looks for commands, as far as this host shows. */
+  async facts(): Promise<{ uid: number | null; searchPath: string[] | null }> {
+    const pid = this.#localPid(this.connection.status.identity?.pid)
+    const seen = pid === null ? null : await readSupervisordProcess(pid)
+    const path = seen?.environment?.['PATH']
+    return { uid: seen?.uid ?? null, searchPath: path ? path.split(':') : null }
   }
 
   async #up(pid: number): Promise<void> {

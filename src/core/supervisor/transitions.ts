@@ -29,10 +29,13 @@ export class Transitions {
     this.#logTail = deps.logTail
   }
 
-  /** The first snapshot: no events, but a gap, because whoever subscribed before it saw an empty list. */
-  fill(infos: readonly ProcessInfo[]): void {
+  /**
+   * The first snapshot: no events. Unless events of an earlier run go on without a hole it is a gap: nobody knows what
+   * happened since, and whoever subscribed before saw an empty list.
+   */
+  fill(infos: readonly ProcessInfo[], options: { isContinuous: boolean }): void {
     const known = this.#exits.known()
-    this.#bus.publishGap()
+    if (!options.isContinuous) this.#bus.publishGap()
     for (const info of infos) {
       const entry = this.#table.add(info.group, info.name, { silent: true })
       if (!entry) continue

@@ -116,9 +116,9 @@ export class Agent {
       onReset: () => this.resets++,
       onDisconnected: () => this.disconnections++,
       ...more,
-      onEvent: async (event) => {
+      onEvent: async (event, position) => {
         this.events.push(event)
-        await more.onEvent?.(event)
+        await more.onEvent?.(event, position)
       },
     })
   }
