@@ -18,7 +18,7 @@ const AREAS: Record<string, Case[]> = {
   framing,
   'JSON-RPC': jsonRpc,
   domain,
-  state,
+  states,
 }
 const LEAST_CASES = 150
 /** Rounds of the quick cases after the first: what grows with each is a leak. */
