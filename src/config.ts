@@ -5,7 +5,9 @@ import { type Document, LineCounter, parseDocument, visit } from 'yaml'
 import * as z from 'zod'
 import { isNetwork, urlProblem } from './config-address.ts'
 import { ConfigError, explain, lineOf, yamlWords } from './config-error.ts'
+import { panelFilesProblem, panelProblem, panelUrlProblem } from './config-panel.ts'
 import { tlsProblem } from './config-tls.ts'
+import { Pins } from './core/panel/pins.ts'
 import { Glob } from './protocol/names.ts'
 import { Role, Scope } from './protocol/scopes.ts'
 import { isLoopback } from './transports/loopback.ts'
@@ -23,6 +25,16 @@ const SupervisorUrl = z.string().superRefine((url, context) => {
   const message = urlProblem(url)
   if (message !== null) context.addIssue({ code: 'custom', message })
 })
+const PanelUrl = z.string().superRefine((url, context) => {
+  const message = panelUrlProblem(url)
+  if (message !== null) context.addIssue({ code: 'custom', message })
+})
+const PanelPin = z
+  .string()
+  .refine(
+    (pin) => pin === '' || Pins.parse(pin) !== null,
+    'expected sha256: and the 64 hexadecimal digits of a fingerprint',
+  )
 const Cidr = z.string().refine(isNetwork, 'expected an address or a network such as 10.0.0.0/8')
 
 /** A section whose own keys all have defaults, so that it may be left out. */
@@ -83,12 +95,12 @@ export const Config = z.strictObject({
     metricsOpenOnLoopback: z.boolean().default(false),
   }),
   panel: section({
-    url: z.literal('', 'dialling out to a panel is not part of this version').default(''),
-    tokenFile: PathOrNothing.default(''),
-    joinTokenFile: PathOrNothing.default(''),
-    pin: z.string().default(''),
+    url: PanelUrl.default('').describe('wss:// address of the panel to dial; empty = none'),
+    tokenFile: PathOrNothing.default('').describe('where the agent keeps its credential (0600)'),
+    joinTokenFile: PathOrNothing.default('').describe('holds a join token the first time; removed after use'),
+    pin: PanelPin.default('').describe("SHA-256 fingerprint of the panel's certificate"),
     role: Role.default('viewer'),
-    scopes: z.array(Scope).default([]),
+    scopes: z.array(Scope).default([]).describe('instead of the role'),
     programs: z.array(Glob).default(['*']),
     users: z.array(z.string().min(1)).default([]),
   }),
@@ -123,13 +135,15 @@ export const Config = z.strictObject({
 export type Config = z.output<typeof Config>
 
 /**
- * Reads a config file as the daemon needs it: with the files of `listen.tls`, which only it must be able to read.
+ * Reads a config file as the daemon needs it: with the files of `listen.tls` and `panel`, which only it must be able to read.
  * @throws {ConfigError}
  */
 export function loadDaemonConfig(path = DEFAULT_CONFIG): Config {
   const { config, refuse } = load(path)
   const problem = config.listen.port === 'off' ? null : tlsProblem(config.listen.tls)
   if (problem) refuse(['listen', 'tls', problem.key], problem.text)
+  const missing = panelFilesProblem(config.panel)
+  if (missing) refuse(['panel', missing.key], missing.text)
   return config
 }
 
@@ -193,6 +207,8 @@ function parse(text: string, path: string): { config: Config; refuse: Refuse } {
       ['listen', 'host'],
       'an address that others can reach needs listen.tls, or tokens could be read on the way',
     )
+  const problem = panelProblem(result.data.panel)
+  if (problem) refuse(['panel', problem.key], problem.text)
   return { config: result.data, refuse }
 }
 

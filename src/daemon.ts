@@ -16,6 +16,9 @@ import { cronDaemon } from './core/host/cron-daemon.ts'
 import { groupId } from './core/host/group-id.ts'
 import { UsageSampler } from './core/host/usage.ts'
 import { LogService } from './core/logs/service.ts'
+import { Enrolment } from './core/panel/enrolment.ts'
+import { panelPrincipal } from './core/panel/panel-principal.ts'
+import { Pins } from './core/panel/pins.ts'
 import { SupervisorStack } from './core/supervisor/stack.ts'
 import { Teardown } from './lib/teardown.ts'
 import type { Logger } from './logger.ts'
@@ -24,6 +27,7 @@ import { LIMITS } from './protocol/limits.ts'
 import { Dispatcher } from './server/dispatcher.ts'
 import { renderMetrics } from './server/metrics.ts'
 import { SessionServer } from './server/session-server.ts'
+import { DialOut } from './transports/dialout.ts'
 import { Gate } from './transports/gate.ts'
 import { type Health, HttpTransport } from './transports/http.ts'
 import { LocalTransport } from './transports/local.ts'
@@ -55,6 +59,7 @@ export async function startDaemon(config: Config, logger: Logger): Promise<Daemo
 async function build(config: Config, logger: Logger, teardown: Teardown): Promise<Daemon> {
   const { listen, supervisor: connect } = config
   const version = agentVersion()
+  const startedAt = new Date().toISOString()
   let health: Health = 'starting'
   mkdirSync(listen.runDir, { recursive: true, mode: 0o755 })
   mkdirSync(config.stateDir, { recursive: true, mode: 0o700 })
@@ -91,11 +96,12 @@ async function build(config: Config, logger: Logger, teardown: Teardown): Promis
     agent: {
       name: config.name,
       version,
-      startedAt: new Date().toISOString(),
+      startedAt,
       listen: () => {
         const address = http?.address() ?? null
         return address && { ...address, tls: listen.tls.cert !== '' }
       },
+      panel: () => dialOut?.state() ?? { state: 'off', since: startedAt },
       cron: cronDaemon,
     },
     bus,
@@ -154,6 +160,8 @@ async function build(config: Config, logger: Logger, teardown: Teardown): Promis
       logger,
     })
 
+  const dialOut = config.panel.url === '' ? null : panelLink(config, { version, open, logger })
+
   const closing: (() => Promise<void>)[] = []
   const closeTransports = () => Promise.all(closing.splice(0).map((close) => close()))
   teardown.defer(closeTransports)
@@ -171,6 +179,11 @@ async function build(config: Config, logger: Logger, teardown: Teardown): Promis
   }
   await supervisor.start()
   teardown.defer(() => atMost(SUPERVISOR_STOP_MS, supervisor.stop()))
+
+  if (dialOut) {
+    dialOut.start()
+    closing.push(() => dialOut.stop())
+  }
 
   const chores = new Chores({ logger })
   teardown.defer(() => chores.stop())
@@ -197,6 +210,18 @@ async function build(config: Config, logger: Logger, teardown: Teardown): Promis
       await teardown.run()
     },
   }
+}
+
+function panelLink(
+  { name, panel }: Config,
+  { version, ...deps }: { version: string; open: SessionServer['open']; logger: Logger },
+): DialOut {
+  return new DialOut({
+    address: { url: panel.url, pins: panel.pin === '' ? null : Pins.parse(panel.pin) },
+    enrolment: new Enrolment({ files: panel, agent: name, version }),
+    principal: panelPrincipal(panel),
+    ...deps,
+  })
 }
 
 async function atMost(ms: number, task: Promise<void>): Promise<void> {

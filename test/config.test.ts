@@ -228,10 +228,6 @@ const bad: Record<string, [string, string]> = {
     'log: { level: verbose }',
     '1: log.level: expected one of fatal, error, warn, info, debug, trace',
   ],
-  'a panel to dial': [
-    'panel:\n  url: wss://panel.example',
-    '2: panel.url: dialling out to a panel is not part of this version',
-  ],
   'a schedule': ["schedules:\n  - at: '0 4 * * *'", '2: schedules.0: schedules are not part of this version'],
   'an alias that points nowhere': [
     'name: *other',

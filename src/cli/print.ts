@@ -65,7 +65,7 @@ const PRINTERS: { [M in MethodName]?: Printer<M> } = {
       ['started', info.startedAt],
       ['events', `epoch ${info.epoch}`],
       ['websocket', listen ? `${listen.tls ? 'wss' : 'ws'}://${hostOf(listen)}/ws` : 'off'],
-      ['panel', panel.state],
+      ['panel', panelText(panel)],
       [
         'supervisord',
         supervisor.reachable
@@ -107,6 +107,12 @@ const PRINTERS: { [M in MethodName]?: Printer<M> } = {
 export function print(method: MethodName, result: Record<string, unknown>): string {
   const printer = PRINTERS[method] as ((result: Record<string, unknown>) => string) | undefined
   return printer ? printer(result) : `${JSON.stringify(result, null, 2)}\n`
+}
+
+function panelText({ state, since, lastClose }: ResultOf<'agent.info'>['panel']): string {
+  if (state === 'off') return 'off'
+  const last = lastClose && `; last: ${lastClose.reason} (${lastClose.code ?? 'no code'}, ${lastClose.at})`
+  return `${state} since ${since}${last ?? ''}`
 }
 
 function hostOf({ host, port }: { host: string; port: number }): string {

@@ -1,9 +1,10 @@
 import type { PeerCertificate } from 'node:tls'
 import { WebSocket } from 'ws'
 import { ConnectionError } from './connection-error.ts'
+import { wireOf } from './node-wire.ts'
 import { closedWith, refusedBy } from './refusals.ts'
 import { webSocketUrl } from './target.ts'
-import { CLOSE_MS, type Dial, FRAME_MAX_BYTES, HANDSHAKE_MS, type Wire } from './wire.ts'
+import { type Dial, FRAME_MAX_BYTES, HANDSHAKE_MS } from './wire.ts'
 
 export interface NodeDialOptions {
   url: string
@@ -66,21 +67,4 @@ export function dialWebSocket(options: NodeDialOptions): Dial {
       })
       socket.on('ping', () => user.alive())
     })
-}
-
-function wireOf(socket: WebSocket): Wire {
-  return {
-    send: (frame) => socket.send(frame),
-    close: () =>
-      new Promise((resolve) => {
-        if (socket.readyState === socket.CLOSED) return resolve()
-        const timer = setTimeout(() => socket.terminate(), CLOSE_MS)
-        socket.once('close', () => {
-          clearTimeout(timer)
-          resolve()
-        })
-        socket.close(1000)
-      }),
-    terminate: () => socket.terminate(),
-  }
 }

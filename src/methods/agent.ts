@@ -18,7 +18,18 @@ export const agentMethods = {
       startedAt: Instant,
       node: z.string().describe('version of Node.js'),
       listen: z.strictObject({ host: z.string(), port: z.int(), tls: z.boolean() }).nullable(),
-      panel: z.strictObject({ state: z.enum(['off']) }),
+      panel: z.strictObject({
+        state: z.enum(['off', 'connecting', 'connected']).describe('off: no panel is dialled'),
+        since: Instant,
+        lastClose: z
+          .strictObject({
+            at: Instant,
+            code: z.int().optional().describe('WebSocket close code'),
+            reason: z.string(),
+          })
+          .optional()
+          .describe('how the latest connection ended, or why there was none'),
+      }),
       supervisor: z.strictObject({
         reachable: z.boolean(),
         reason: z.string().optional(),
@@ -47,7 +58,7 @@ export const agentMethods = {
         startedAt: '2026-11-22T09:00:00.000Z',
         node: 'v20.20.2',
         listen: { host: '127.0.0.1', port: 9877, tls: false },
-        panel: { state: 'off' },
+        panel: { state: 'off', since: '2026-11-22T09:00:00.000Z' },
         supervisor: {
           reachable: true,
           state: 'running',
@@ -70,7 +81,7 @@ export const agentMethods = {
       startedAt: agent.startedAt,
       node: process.version,
       listen: agent.listen(),
-      panel: { state: 'off' as const },
+      panel: agent.panel(),
       supervisor: supervisor.brief(),
       cron: agent.cron(),
       policyDigest: policy.digest,

@@ -14,6 +14,12 @@ export interface AgentFacts {
   version: string
   startedAt: string
   listen(): { host: string; port: number; tls: boolean } | null
+  /** The link to the panel that is dialled. */
+  panel(): {
+    state: 'off' | 'connecting' | 'connected'
+    since: string
+    lastClose?: { at: string; code?: number; reason: string }
+  }
   cron(): CronDaemon
 }
 

@@ -12,6 +12,7 @@ export class SocketLink implements Link {
   readonly #socket: Socket
   readonly #logger: Logger
   #isEnding = false
+  #ending: string | null = null
   #isCorked = false
   #bytesSeen = 0
   #aliveAt = 0
@@ -21,6 +22,11 @@ export class SocketLink implements Link {
     this.#webSocket = deps.webSocket
     this.#socket = deps.socket
     this.#logger = deps.logger
+  }
+
+  /** Why this side ended it; null when it did not. */
+  get ending(): string | null {
+    return this.#ending
   }
 
   /**
@@ -68,6 +74,7 @@ export class SocketLink implements Link {
 
   close(code: number, reason: string): void {
     this.#isEnding = true
+    this.#ending ??= reason
     this.#webSocket.close(code, reason)
   }
 
@@ -99,6 +106,7 @@ export class SocketLink implements Link {
       return task()
     } catch (error) {
       this.#logger.error({ err: error }, 'a session failed')
+      this.#ending ??= 'the session failed'
       this.terminate()
       return undefined
     }
@@ -112,6 +120,7 @@ export class SocketLink implements Link {
       onAlive()
     } else if (performance.now() - this.#aliveAt >= deadMs) {
       this.#logger.info('no sign of life')
+      this.#ending ??= `no sign of life for ${Math.round(deadMs / 1000)} s`
       return this.terminate()
     }
     if (!this.#isEnding) this.#webSocket.ping()

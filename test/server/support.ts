@@ -182,6 +182,7 @@ export async function parts(t: Test, options: PartsOptions = {}) {
       version: '0.0.0',
       startedAt: new Date().toISOString(),
       listen: () => null,
+      panel: () => ({ state: 'off', since: '2026-11-22T09:00:00.000Z' }),
       cron: () => ({ alive: false, flavour: 'unknown' }),
       ...options.agent,
     },
