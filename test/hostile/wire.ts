@@ -15,7 +15,9 @@ const CODES: Readonly<Record<string, number>> = {
   TIMEOUT: 1004,
   CANCELLED: 1005,
   TOO_MANY_REQUESTS: 1006,
+  OUTCOME_UNKNOWN: 1007,
   TOO_MANY_SUBSCRIPTIONS: 1008,
+  SHUTTING_DOWN: 1009,
   PROCESS_NOT_FOUND: 1010,
   START_FAILED: 1011,
   STOP_FAILED: 1012,
@@ -65,6 +67,12 @@ export class Wire {
   texts(): unknown[] {
     if (!this.client.bytes.includes('\r\n\r\n')) return []
     return this.client.frames().flatMap(({ opcode, payload }) => (opcode === 1 ? parsed(payload) : []))
+  }
+
+  /** The answers among lines of text, as a unix socket gives them. */
+  static repliesOf(lines: string): Reply[] {
+    const values = lines.split('\n').flatMap((line) => parsed(Buffer.from(line)))
+    return values.flatMap((value) => Reply.safeParse(value).data ?? [])
   }
 
   replies(): Reply[] {
