@@ -122,7 +122,11 @@ class LineWriter {
     }
     if (chunk.dropped !== undefined)
       process.stderr.write(
-        `agent: ${harmless(chunk.process)}: ${chunk.dropped || 'some'} bytes were rotated away unread\n`,
+        `agent: ${harmless(chunk.process)}: ${
+          chunk.dropped > 0
+            ? `${chunk.dropped} bytes were rotated away unread`
+            : 'the log was emptied or cut; what came just before may be missing'
+        }\n`,
       )
     const prefix = this.#prefix(chunk)
     if (prefix === '') {

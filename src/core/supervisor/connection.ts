@@ -14,6 +14,9 @@ const RETRY_MS = 500
 /** A supervisord that stops its processes does so in turns of its loop, one a second unless somebody wakes it. */
 const HURRY_MS = 50
 
+/** Reasons that mean: nobody is behind the socket. One that hangs may go on. */
+const GONE = new Set(['missing', 'refused', 'broken-off', 'stale-connection'])
+
 /** What a running supervisord says of itself. */
 export interface SupervisorIdentity {
   version: string
@@ -35,6 +38,8 @@ export interface ConnectionDeps {
   /** Called each time it can be asked (again), before `running` is published. */
   onUp(identity: SupervisorIdentity): Promise<void>
   onDown(): void
+  /** It ended, or another one took its place: nothing that was begun in it goes on. */
+  onGone(): void
 }
 
 export class SupervisorConnection {
@@ -54,6 +59,8 @@ export class SupervisorConnection {
   #isStopped = false
   #timer: NodeJS.Timeout | null = null
   #asking: Promise<void> | null = null
+  /** Of the supervisord that calls were made to. */
+  #lastPid: number | null = null
   #expected: 'restarting' | 'shutdown' | null = null
 
   constructor(deps: ConnectionDeps) {
@@ -137,6 +144,8 @@ export class SupervisorConnection {
         await rpc.call('supervisor.getIdentification', [], { deadlineMs }),
       )
       const identity = { pid, version, identification }
+      if (this.#lastPid !== null && this.#lastPid !== pid) this.#deps.onGone()
+      this.#lastPid = pid
       await this.#deps.onUp(identity)
       this.#expected = null
       this.#become('running', null, identity)
@@ -161,6 +170,10 @@ export class SupervisorConnection {
       this.#become('unreachable', reason, null)
     }
     if (wasUp) this.#deps.onDown()
+    if (error instanceof AgentError && GONE.has(String(error.facts['reason']))) {
+      this.#lastPid = null
+      this.#deps.onGone()
+    }
   }
 
   #become(

@@ -1,13 +1,14 @@
 // Start, stop, restart and signal of many processes at once. None of the calls waits inside supervisord, which runs
 // waiting calls of a multicall one after another. Calls for one process follow each other.
 import { setMaxListeners } from 'node:events'
-import { KeyedMutex } from '../../lib/keyed-mutex.ts'
+import { orAbort } from '../../lib/or-abort.ts'
 import type { Logger } from '../../logger.ts'
 import { AgentError, type ErrorCode } from '../../protocol/errors.ts'
 import type { ProcessResult, ProcessState } from '../../protocol/process.ts'
 import type { SupervisorConnection } from './connection.ts'
 import type { ProcessSteps } from './process-steps.ts'
 import type { Entry, ProcessTable } from './process-table.ts'
+import { ProcessTurns } from './process-turns.ts'
 import type { SupervisorRpc } from './rpc.ts'
 
 export interface ControlOptions {
@@ -19,6 +20,9 @@ export interface ControlOptions {
   actor: string
   onProgress?: (done: number, total: number, text: string) => void
 }
+
+const DOWN: ReadonlySet<ProcessState> = new Set(['STOPPED', 'EXITED', 'FATAL', 'BACKOFF'])
+const SIGNAL_SHOWS_MS = 1_000
 
 export type RestartMode = 'hard' | 'graceful' | 'rolling'
 
@@ -37,10 +41,10 @@ export class ProcessControl {
   readonly #steps: ProcessSteps
   readonly #connection: SupervisorConnection
   readonly #logger: Logger
-  readonly #mutex = new KeyedMutex()
-  /** Restarts that go on with nobody waiting, by process. */
-  readonly #left = new Map<string, AbortController>()
+  readonly #turns = new ProcessTurns()
   readonly #end = new AbortController()
+  /** Aborts with the supervisord that was asked. */
+  #run = new AbortController()
 
   constructor(deps: {
     rpc: SupervisorRpc
@@ -54,7 +58,18 @@ export class ProcessControl {
     this.#steps = deps.steps
     this.#connection = deps.connection
     this.#logger = deps.logger
-    setMaxListeners(0, this.#end.signal)
+    setMaxListeners(0, this.#end.signal, this.#run.signal)
+  }
+
+  /** supervisord ended: nothing that was begun there goes on, and what its successor does nobody here asked for. */
+  supervisordGone(): void {
+    const run = this.#run
+    this.#run = new AbortController()
+    setMaxListeners(0, this.#run.signal)
+    for (const entry of this.#table.all()) entry.actor = null
+    run.abort(
+      new AgentError('SUPERVISOR_UNREACHABLE', 'supervisord ended meanwhile: what came of it is not known'),
+    )
   }
 
   /** The agent stops: what goes on with nobody waiting is given up, and said so in the log. */
@@ -63,7 +78,7 @@ export class ProcessControl {
   }
 
   start(entries: readonly Entry[], options: ControlOptions): Promise<ProcessResult[]> {
-    return this.#each(entries, options, {
+    return this.#inTurn(entries, options, {
       until: ['RUNNING', 'BACKOFF', 'FATAL', 'EXITED'],
       stops: false,
       isWhole: false,
@@ -72,7 +87,7 @@ export class ProcessControl {
   }
 
   stopAll(entries: readonly Entry[], options: ControlOptions): Promise<ProcessResult[]> {
-    return this.#each(entries, options, {
+    return this.#inTurn(entries, options, {
       until: ['STOPPED', 'EXITED', 'FATAL'],
       stops: true,
       isWhole: false,
@@ -99,19 +114,30 @@ export class ProcessControl {
         return true
       },
     }
-    if (options.mode !== 'rolling') return this.#each(entries, options, task)
+    if (options.mode !== 'rolling') return this.#inTurn(entries, options, task)
     const results = await Promise.all(
       [...byProgram(entries).values()].map((group) => this.#roll(group, options, task)),
     )
     return results.flat()
   }
 
+  /** Waits for no other call: a signal is often what ends a slow stop. */
   signal(entries: readonly Entry[], name: string, options: ControlOptions): Promise<ProcessResult[]> {
-    return this.#each(entries, options, {
-      until: [],
-      stops: false,
-      isWhole: false,
-      run: (process, signal) => this.#steps.signal(process, name, signal),
+    return this.#each(entries, options, async (entry, { signal }) => {
+      const isFree = entry.actor === null
+      if (isFree) {
+        entry.actor = options.actor
+        entry.actorUntil = DOWN
+      }
+      try {
+        return await this.#steps.signal(entry.name, name, signal)
+      } finally {
+        // what it causes shows at once or has other causes too
+        if (isFree)
+          setTimeout(() => {
+            if (entry.actorUntil === DOWN) entry.actor = null
+          }, SIGNAL_SHOWS_MS).unref()
+      }
     })
   }
 
@@ -128,7 +154,7 @@ export class ProcessControl {
   ): Promise<ProcessResult[]> {
     const results: ProcessResult[] = []
     for (let at = 0; at < entries.length; at += options.maxUnavailable) {
-      results.push(...(await this.#each(entries.slice(at, at + options.maxUnavailable), options, task)))
+      results.push(...(await this.#inTurn(entries.slice(at, at + options.maxUnavailable), options, task)))
       if (results.every(({ ok }) => ok)) continue
       const rest = entries.slice(at + options.maxUnavailable)
       results.push(
@@ -139,100 +165,89 @@ export class ProcessControl {
     return results
   }
 
-  async #each(entries: readonly Entry[], options: ControlOptions, task: Task): Promise<ProcessResult[]> {
+  async #each(
+    entries: readonly Entry[],
+    options: ControlOptions,
+    act: (entry: Entry, turn: Turn) => Promise<boolean>,
+  ): Promise<ProcessResult[]> {
     this.#connection.assertUp()
     const deadline = AbortSignal.timeout(options.timeoutMs)
-    const signal = AbortSignal.any([options.signal, deadline])
+    const signal = AbortSignal.any([options.signal, deadline, this.#run.signal])
     setMaxListeners(0, signal) // one for each process
     let done = 0
-    const row = async ({ name }: Entry) => {
-      const result = await this.#row(name, options.actor, { signal, deadline }, task)
-      const text = `${name} ${result.ok ? 'done' : (result.error?.name ?? '')}`
-      options.onProgress?.(++done, entries.length, text)
+    const row = async (entry: Entry): Promise<ProcessResult> => {
+      const { name } = entry
+      const turn = { signal, hasBegun: false }
+      const result = await orAbort(act(entry, turn), signal).then<ProcessResult, ProcessResult>(
+        (changed) => ({ process: name, ok: true, changed }),
+        (error: unknown) => {
+          if (deadline.aborted) return this.#timedOut(name, turn)
+          if (options.signal.aborted) return failure(name, 'CANCELLED', `cancelled; ${goesOn(turn)}`)
+          if (error instanceof AgentError) return failure(name, error.code, error.message)
+          throw error
+        },
+      )
+      options.onProgress?.(++done, entries.length, `${name} ${result.ok ? 'done' : result.error?.name}`)
       return result
-    }
-    try {
-      if (task.stops) await this.#steps.noteYoung(entries, signal)
-    } catch (error) {
-      options.signal.throwIfAborted()
-      if (deadline.aborted) return entries.map(({ name }) => this.#timedOut(name))
-      throw error
     }
     const results = await Promise.all(entries.map(row))
     options.signal.throwIfAborted()
     return results
   }
 
-  async #row(
-    name: string,
-    actor: string,
-    { signal, deadline }: { signal: AbortSignal; deadline: AbortSignal },
-    task: Task,
-  ): Promise<ProcessResult> {
-    this.#left.get(name)?.abort(new AgentError('CANCELLED', 'a later call took its place'))
-    try {
-      const running = this.#mutex.run(name, async () => {
-        signal.throwIfAborted()
-        return await this.#task(name, actor, task, signal)
-      })
-      return { process: name, ok: true, changed: await (task.isWhole ? orAbort(running, signal) : running) }
-    } catch (error) {
-      if (deadline.aborted) return this.#timedOut(name)
-      if (signal.aborted) return failure(name, 'CANCELLED', 'cancelled; what was begun goes on')
-      if (error instanceof AgentError) return failure(name, error.code, error.message)
-      throw error
+  async #inTurn(entries: readonly Entry[], options: ControlOptions, task: Task): Promise<ProcessResult[]> {
+    this.#connection.assertUp()
+    // one question for all of them
+    const isYoungKnown = task.stops ? this.#steps.noteYoung(entries, options.signal) : Promise.resolve()
+    isYoungKnown.catch(() => undefined) // each row that gets its turn says it
+    const begin = async (name: string, turn: Turn, ends: readonly AbortSignal[]) => {
+      await isYoungKnown
+      for (const end of ends) end.throwIfAborted()
+      turn.hasBegun = true
+      return await this.#task(name, options.actor, task, ends)
     }
+    return await this.#each(entries, options, ({ name }, turn) =>
+      task.isWhole
+        ? this.#turns.whole(name, turn.signal, (superseded) =>
+            begin(name, turn, [superseded, this.#end.signal, this.#run.signal]),
+          )
+        : this.#turns.run(name, turn.signal, () => begin(name, turn, [turn.signal])),
+    )
   }
 
-  async #task(name: string, actor: string, task: Task, signal: AbortSignal): Promise<boolean> {
+  async #task(name: string, actor: string, task: Task, ends: readonly AbortSignal[]): Promise<boolean> {
     const entry = this.#table.need(name)
     entry.actor = actor
     entry.actorUntil = new Set(task.until)
+    const hasEnded = () => ends.some(({ aborted }) => aborted)
     try {
-      const changed = await (task.isWhole ? this.#whole(name, task, signal) : task.run(name, signal))
-      if (!changed || task.until.length === 0) entry.actor = null
+      const changed = await task.run(name, AbortSignal.any([...ends]))
+      if (!changed) entry.actor = null
       return changed
     } catch (error) {
       // with a deadline that passed the effect is still under way, and its events are the caller's
-      if (!signal.aborted) entry.actor = null
+      if (!hasEnded()) entry.actor = null
+      else if (task.isWhole)
+        this.#logger.warn({ process: name, state: entry.state, err: error }, 'a restart ended half done')
       throw error
     }
   }
 
-  /** Runs a task to its end, whatever its caller does. */
-  async #whole(name: string, task: Task, signal: AbortSignal): Promise<boolean> {
-    const superseded = new AbortController()
-    const leave = () => this.#left.set(name, superseded)
-    signal.addEventListener('abort', leave, { once: true })
-    try {
-      return await task.run(name, AbortSignal.any([superseded.signal, this.#end.signal]))
-    } catch (error) {
-      if (signal.aborted || this.#end.signal.aborted)
-        this.#logger.warn(
-          { process: name, state: this.#table.get(name)?.state, err: error },
-          'a restart ended half done',
-        )
-      throw error
-    } finally {
-      signal.removeEventListener('abort', leave)
-      this.#left.delete(name)
-    }
-  }
-
-  #timedOut(name: string): ProcessResult {
+  #timedOut(name: string, turn: Turn): ProcessResult {
     const state = this.#table.get(name)?.state ?? 'gone'
-    return failure(name, 'TIMEOUT', `${name} is still ${state}; what was begun goes on`)
+    return failure(name, 'TIMEOUT', `${name} is still ${state}; ${goesOn(turn)}`)
   }
 }
 
-/** What the promise gives, or the signal's reason as soon as it aborts; the promise goes on. */
-function orAbort<T>(running: Promise<T>, signal: AbortSignal): Promise<T> {
-  running.catch(() => undefined) // told in the log when nobody waits any more
-  return new Promise((resolve, reject) => {
-    const abort = () => reject(signal.reason)
-    signal.addEventListener('abort', abort, { once: true })
-    running.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
-  })
+/** One process within a call. */
+interface Turn {
+  signal: AbortSignal
+  /** False while an earlier call for the process runs. */
+  hasBegun: boolean
+}
+
+function goesOn({ hasBegun }: Turn): string {
+  return hasBegun ? 'what was begun goes on' : 'nothing was begun, because an earlier call for it still runs'
 }
 
 function byProgram(entries: readonly Entry[]): Map<string, Entry[]> {

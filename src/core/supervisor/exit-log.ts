@@ -45,6 +45,11 @@ export class ExitLog {
     return this.#fd !== null
   }
 
+  /** The log that is read; null when there is none. */
+  get path(): string | null {
+    return this.#path
+  }
+
   /** Reads from that file from now on; what its end already tells is kept for events still to come. */
   follow(path: string | null): void {
     if (path === this.#path && this.#fd !== null) return

@@ -110,6 +110,7 @@ export class SupervisorStack {
       bus,
       logger,
       onUp: ({ pid }) => this.#up(pid),
+      onGone: () => this.#control.supervisordGone(),
       onDown: () => {
         this.#orphans.mayBeGone()
         this.#nudge.stop()

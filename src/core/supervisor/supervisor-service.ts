@@ -104,13 +104,15 @@ export class SupervisorService {
   async log(bytes: number, principal: Principal): Promise<{ text: string }> {
     assertSeesAll(principal, 'supervisor.log')
     const { mainLog, problems } = await this.#deps.discover()
-    if (mainLog === null)
+    // one that hangs or is gone cannot be looked into, and its log says why
+    const path = mainLog ?? this.#deps.exits.path
+    if (path === null)
       throw new AgentError(
         'LOG_UNAVAILABLE',
         `supervisord has no log file that can be found: ${problems.join('; ') || 'its logfile is NONE or syslog'}`,
         { facts: { reason: 'none' } },
       )
-    const { text } = await this.#deps.logs.tail(mainLog, { bytes })
+    const { text } = await this.#deps.logs.tail(path, { bytes })
     return { text }
   }
 
@@ -172,13 +174,28 @@ export class SupervisorService {
         entry.actorUntil = new Set(['RUNNING', 'FATAL'])
       }
     // from here on to the end, whoever still waits for it: a group half replaced is a group that does not run
-    await Promise.all([
-      ...todo.removed.map((group) => this.#remove(group)),
-      ...todo.changed.map((group) => this.#replace(group)),
-      ...todo.added.map((group) => this.#call('supervisor.addProcessGroup', group, 'ALREADY_ADDED')),
-    ])
+    const steps = [
+      ...todo.removed.map((group) => ({ group, step: this.#remove(group) })),
+      ...todo.changed.map((group) => ({ group, step: this.#replace(group) })),
+      ...todo.added.map((group) => ({
+        group,
+        step: this.#call('supervisor.addProcessGroup', group, 'ALREADY_ADDED'),
+      })),
+    ]
+    const outcomes = await Promise.allSettled(steps.map(({ step }) => step))
     await this.#deps.observer.reconcile()
-    return todo
+    const failed = steps.flatMap(({ group }, index) => {
+      const outcome = outcomes[index]
+      return outcome?.status === 'rejected' ? [{ group, reason: reasonOf(outcome.reason) }] : []
+    })
+    if (failed.length === 0) return todo
+    throw new AgentError(
+      'SUPERVISOR_FAULT',
+      `${failed.map(({ group, reason }) => `${group}: ${reason}`).join('; ')}${
+        failed.length < steps.length ? '; the other groups are updated' : ''
+      }`,
+      { facts: { fault: 'FAILED', groups: failed.map(({ group }) => group) } },
+    )
   }
 
   /** @throws {AgentError} SUPERVISOR_FAULT when its configuration is broken: it would stop everything and end */
@@ -239,4 +256,8 @@ function assertSeesAll(principal: Principal, method: string): void {
   throw new AgentError('FORBIDDEN', `${method} is for those who may see all programs`, {
     facts: { rule: 'token.programs' },
   })
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
 }

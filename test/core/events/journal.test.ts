@@ -25,9 +25,9 @@ function runs(t: Scope) {
           .toSorted()
           .at(-1) ?? '',
       ),
-    begin(
+    begin: (
       options: { bootId?: string; limits?: { fileBytes: number; totalBytes: number; keepMs: number } } = {},
-    ) {
+    ) => {
       const journal = new EventJournal({
         folder,
         logger: createLogger('silent'),

@@ -360,6 +360,16 @@ await t.test('supervisord comes and goes', async (t) => {
     t.equal(stack.table.get('web')?.pid, before, 'nobody else was touched')
   })
 
+  await t.test('update goes on past a group that cannot be asked for, and names it', async (t) => {
+    host.writeProgram('odd&name', { command: 'sleep 300' })
+    host.writeProgram('later', { command: 'sleep 300' })
+    await t.rejects(stack.service.update(undefined, ADMIN, new AbortController().signal), {
+      code: 'SUPERVISOR_FAULT',
+      message: /odd&name: .*the other groups are updated/,
+    })
+    await waitState('later', 'RUNNING')
+  })
+
   await t.test('trap 20: shut down: its end is hurried, then unreachable, and the agent stays', async (t) => {
     await stack.service.shutdown(ADMIN, new AbortController().signal)
     await until(() => stack.connection.status.state === 'unreachable', 'its end')
