@@ -1,3 +1,5 @@
+import { withoutTokens } from './token.ts'
+
 /** One row of the error catalogue. */
 interface ErrorSpec {
   /** JSON-RPC error code on the wire. */
@@ -101,7 +103,10 @@ export class AgentError extends Error {
   }
 }
 
-/** The JSON-RPC error object of a failure; what is not an {@link AgentError} says `INTERNAL` and nothing more. */
+/**
+ * The JSON-RPC error object of a failure; what is not an {@link AgentError} says `INTERNAL` and nothing more. Where a
+ * caller gave a token in place of a name, the error does not repeat it.
+ */
 export function toWireError(error: unknown): WireError {
   if (!(error instanceof AgentError))
     return {
@@ -110,7 +115,14 @@ export function toWireError(error: unknown): WireError {
       data: { name: 'INTERNAL', retry: true },
     }
   const { rpc, retry } = ERRORS[error.code]
-  return { code: rpc, message: error.message, data: { ...error.facts, name: error.code, retry } }
+  const wire: WireError = {
+    code: rpc,
+    message: withoutTokens(error.message),
+    data: { ...error.facts, name: error.code, retry },
+  }
+  const facts = JSON.stringify(wire.data)
+  const safe = withoutTokens(facts)
+  return safe === facts ? wire : { ...wire, data: JSON.parse(safe) as WireError['data'] }
 }
 
 export interface WireError {

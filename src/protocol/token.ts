@@ -10,6 +10,13 @@ const CHECKSUM_LENGTH = 6
 /** The form alone: what matches may still have a wrong checksum. */
 export const TOKEN_PATTERN = /^agt_([0-9A-Za-z]{10})_([0-9A-Za-z]{43})([0-9A-Za-z]{6})$/
 
+const TOKENS = /agt_([0-9A-Za-z]{10})_[0-9A-Za-z]{49}/g
+
+/** Text in which tokens have kept their id alone. */
+export function withoutTokens(text: string): string {
+  return text.replaceAll(TOKENS, 'agt_$1_[secret]')
+}
+
 export interface TokenParts {
   /** Names the record; not secret. */
   id: string

@@ -103,7 +103,8 @@ export class HttpTransport {
       const refusal = await this.#route(request, response)
       if (refusal !== null) refuse(response, refusal)
     } catch (error) {
-      this.#logger.error({ err: error, url: request.url }, 'an HTTP request failed')
+      // the path alone: a query may hold a token
+      this.#logger.error({ err: error, path: targetOf(request).path }, 'an HTTP request failed')
       if (response.headersSent) response.destroy()
       else refuse(response, { status: 500 })
     }

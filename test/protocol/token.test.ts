@@ -1,6 +1,6 @@
 import { crc32 as zlibCrc32 } from 'node:zlib'
 import t from 'tap'
-import { crc32, formatToken, parseToken, TOKEN_PATTERN } from '../../src/protocol/token.ts'
+import { crc32, formatToken, parseToken, TOKEN_PATTERN, withoutTokens } from '../../src/protocol/token.ts'
 
 const id = 'AbCdEf0123'
 const secret = 'x'.repeat(42) + 'Y'
@@ -68,3 +68,13 @@ for (const { it, id: itsId, secret: itsSecret } of parts)
   await t.test(`does not write a token of ${it}`, async (t) => {
     t.throws(() => formatToken(itsId, itsSecret), RangeError)
   })
+
+await t.test('tokens within a text keep their id alone', (t) => {
+  const token = formatToken('0123456789', 'a'.repeat(43))
+  t.equal(
+    withoutTokens(`no ${token}, nor ${token}!`),
+    'no agt_0123456789_[secret], nor agt_0123456789_[secret]!',
+  )
+  t.equal(withoutTokens('agt_0123456789_short'), 'agt_0123456789_short')
+  t.end()
+})
