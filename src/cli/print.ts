@@ -76,7 +76,7 @@ const PRINTERS: { [M in MethodName]?: Printer<M> } = {
         'events from',
         supervisor.eventSource === 'listener'
           ? 'the event listener'
-          : 'comparison, because no event listener is connected: agent init installs one',
+          : `comparison, because no event listener is connected${supervisor.reachable ? ': agent init installs one' : ''}`,
       ],
       [
         'exit statuses',

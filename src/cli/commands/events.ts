@@ -17,7 +17,7 @@ export async function eventsCommand(options: EventsOptions, globals: Globals): P
   process.once('SIGTERM', () => stop.abort())
   client.onState((state, reason) => {
     if (state === 'reconnecting')
-      process.stderr.write(`agent: the connection is gone (${reason}); trying again\n`)
+      process.stderr.write(`agent: the connection is gone (${reason?.message ?? 'it ended'}); trying again\n`)
   })
   const filter = {
     ...(options.types ? { types: options.types } : {}),

@@ -48,7 +48,9 @@ export async function logsCommand(select: string[], options: LogsOptions, global
     process.once('SIGTERM', () => stop.abort())
     client.onState((state, reason) => {
       if (state === 'reconnecting')
-        process.stderr.write(`agent: the connection is gone (${reason}); trying again\n`)
+        process.stderr.write(
+          `agent: the connection is gone (${reason?.message ?? 'it ended'}); trying again\n`,
+        )
     })
     const sources = sourcesOf(processes, channel === 'both' ? ['stdout', 'stderr'] : [channel])
     let open = sources.length

@@ -1,0 +1,70 @@
+// The agent is killed while processes crash: what happened meanwhile is told when it is back, once, in order, unbroken.
+import t from 'tap'
+import { type AgentEventOf, connect } from '../../src/client/index.ts'
+import { agentProcess } from '../fixtures/agent-process.ts'
+import { supervisord } from '../fixtures/supervisord.ts'
+import { until } from '../fixtures/wait.ts'
+
+const KILLS = 4
+const AWAY_EXITS = 3
+
+await t.test('killed among crashing processes', async (t) => {
+  const host = await supervisord(t, {
+    programs: {
+      crashing: {
+        command: '/bin/sh -c "sleep 0.4; exit 3"',
+        startsecs: 0,
+        autorestart: true,
+        exitcodes: '0',
+      },
+      other: { command: '/bin/sh -c "sleep 0.7; exit 0"', startsecs: 0, autorestart: true },
+    },
+  })
+  const agent = await agentProcess(t, host, { listener: true })
+  const client = await connect({
+    url: `unix://${agent.runDir}/admin.sock`,
+    reconnect: { minMs: 50, maxMs: 500 },
+  })
+  t.teardown(() => client.close())
+  const states: AgentEventOf<'process.state'>[] = []
+  const wrong: unknown[] = []
+  let last: { epoch: string; seq: number } | null = null
+  const reading = (async () => {
+    for await (const item of client.events()) {
+      if (item.kind === 'snapshot' && last === null) {
+        last = { epoch: item.epoch, seq: item.seq }
+        continue
+      }
+      if (item.kind !== 'event' || item.epoch !== last?.epoch || item.seq !== last.seq + 1) wrong.push(item)
+      else last = { epoch: item.epoch, seq: item.seq }
+      if (item.kind === 'event' && item.type === 'process.state') states.push(item)
+    }
+  })()
+  const exits = () => host.exitsIn('crashing')
+  for (let round = 0; round < KILLS; round++) {
+    const seen = states.length
+    await until(() => states.length > seen + 2 || wrong.length > 0, 'events to come')
+    await agent.stop('SIGKILL')
+    const before = exits()
+    await until(() => exits() >= before + AWAY_EXITS, 'crashes while the agent is away')
+    await agent.start()
+  }
+  const seen = states.length
+  await until(() => states.length > seen + 10 || wrong.length > 0, 'events to come', 30_000)
+  await client.close()
+  await reading.catch(() => undefined)
+
+  t.same(wrong.slice(0, 3), [], 'no gap, no other epoch, no number twice')
+  for (const name of ['crashing', 'other']) {
+    const chain = states.filter(({ payload }) => payload.process === name).map(({ payload }) => payload)
+    const broken = chain.filter(({ from }, index) => index > 0 && from !== chain[index - 1]?.to)
+    t.same(broken.slice(0, 3), [], `${name}: each change begins where the one before ended`)
+    t.ok(chain.length > KILLS * AWAY_EXITS, `${chain.length} changes`)
+    t.notOk(
+      chain.some(({ observed }) => observed),
+      'all told by supervisord, none found by comparison',
+    )
+    const deaths = chain.filter(({ to }) => to === 'EXITED').map(({ pid }) => pid)
+    t.equal(new Set(deaths).size, deaths.length, 'no death twice')
+  }
+})
