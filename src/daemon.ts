@@ -1,12 +1,11 @@
 // The composition root: every service is built here, top to bottom, each followed by its undo.
 import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Config } from './config.ts'
+import { type Config, DEFAULT_CONFIG } from './config.ts'
 import { AuthFailures } from './core/access/auth-failures.ts'
 import { ClientAddresses } from './core/access/client-address.ts'
 import { IdempotencyKeys } from './core/access/idempotency.ts'
 import { LOCAL_ADMIN, localAgent } from './core/access/local-principals.ts'
-import { Policy } from './core/access/policy.ts'
 import { TokenService } from './core/access/token-service.ts'
 import { TokenStore } from './core/access/tokens.ts'
 import { EventBus } from './core/events/bus.ts'
@@ -19,6 +18,7 @@ import { LogService } from './core/logs/service.ts'
 import { Enrolment } from './core/panel/enrolment.ts'
 import { panelPrincipal } from './core/panel/panel-principal.ts'
 import { Pins } from './core/panel/pins.ts'
+import { Policy } from './core/policy/policy.ts'
 import { SupervisorStack } from './core/supervisor/stack.ts'
 import { Teardown } from './lib/teardown.ts'
 import type { Logger } from './logger.ts'
@@ -45,18 +45,28 @@ export interface Daemon {
   stop(reason: string): Promise<void>
 }
 
-/** Starts the agent. What was started is stopped again when a later step fails. */
-export async function startDaemon(config: Config, logger: Logger): Promise<Daemon> {
+/**
+ * Starts the agent. What was started is stopped again when a later step fails.
+ * @param file where the config is from, for texts that say what to change
+ */
+export async function startDaemon(
+  config: Config,
+  logger: Logger,
+  file: string = DEFAULT_CONFIG,
+): Promise<Daemon> {
   const teardown = new Teardown()
   try {
-    return await build(config, logger, teardown)
+    return await build(config, { logger, teardown, file })
   } catch (error) {
     await teardown.run()
     throw error
   }
 }
 
-async function build(config: Config, logger: Logger, teardown: Teardown): Promise<Daemon> {
+async function build(
+  config: Config,
+  { logger, teardown, file }: { logger: Logger; teardown: Teardown; file: string },
+): Promise<Daemon> {
   const { listen, supervisor: connect } = config
   const version = agentVersion()
   const startedAt = new Date().toISOString()
@@ -67,7 +77,7 @@ async function build(config: Config, logger: Logger, teardown: Teardown): Promis
   const journal = new EventJournal({ folder: join(config.stateDir, 'journal'), logger })
   teardown.defer(() => journal.stop())
   const bus = new EventBus({ journal })
-  const policy = new Policy(config.policy)
+  const policy = new Policy({ rules: config.policy, file, supervisord: () => supervisor.facts() })
   const tokens = new TokenStore({ path: config.tokensFile, logger })
   await tokens.start()
   teardown.defer(() => tokens.stop())

@@ -1,12 +1,15 @@
-import type { Policy } from '../core/access/policy.ts'
 import type { Principal } from '../core/access/principal.ts'
 import type { TokenService } from '../core/access/token-service.ts'
 import type { EventBus } from '../core/events/bus.ts'
 import type { CronDaemon } from '../core/host/cron-daemon.ts'
+import type { Policy } from '../core/policy/policy.ts'
+import type { Verdict } from '../core/policy/subject.ts'
 import type { ProcessLogs } from '../core/supervisor/process-logs.ts'
 import type { ProcessService } from '../core/supervisor/process-service.ts'
+import type { Entry } from '../core/supervisor/process-table.ts'
 import type { SupervisorService } from '../core/supervisor/supervisor-service.ts'
 import type { RequestId } from '../protocol/frames.ts'
+import type { Violation } from '../protocol/policy.ts'
 
 /** What the agent says of itself. */
 export interface AgentFacts {
@@ -41,7 +44,7 @@ export interface EventFilter {
 }
 
 export interface LogStreamRequest {
-  select: readonly string[]
+  entries: readonly Entry[]
   channels: readonly ('stdout' | 'stderr')[]
   lines: number
   cursors: Readonly<Record<string, string>>
@@ -60,8 +63,8 @@ export interface Streams {
   unfollow(subscription: string): void
 }
 
-/** What one call gets. */
-export interface Context extends Services {
+/** What a call comes with, from the session that it came over. */
+export interface CallSource extends Services {
   principal: Principal
   /** Aborts when the caller cancels, leaves, or the agent stops. */
   signal: AbortSignal
@@ -71,4 +74,24 @@ export interface Context extends Services {
   describe: () => Record<string, unknown>
   /** Cancels another call of the same session. */
   cancel: (id: RequestId) => boolean
+}
+
+/** What `policy.explain` says. */
+export interface Explanation {
+  allowed: boolean
+  rule: string | null
+  text: string
+  violations: readonly Violation[]
+}
+
+/** What one call gets. */
+export interface Context extends CallSource {
+  /**
+   * Refuses what a judgement of the policy does not allow. What it says on admin.sock, which it does not bind, becomes
+   * a warning of the result.
+   * @throws {AgentError} FORBIDDEN, POLICY_DENIED
+   */
+  enforce: <V extends Verdict>(judging: Promise<V>) => Promise<V>
+  /** What would happen to the caller with another call. */
+  explain: (method: string, params: Record<string, unknown>) => Promise<Explanation>
 }

@@ -28,8 +28,9 @@ export const logMethods = {
         truncated: true,
       },
     },
-    run: ({ process, channel, ...range }, { logs, principal }: Context) =>
-      logs.tail(process, channel, range, principal),
+    judge: ({ process }, { processes, principal }: Context) => processes.select([process], principal),
+    run: ({ channel, process: _process, ...range }, { logs }: Context, entries) =>
+      logs.tail(entries, channel, range),
   }),
 
   'log.follow': query({
@@ -47,9 +48,10 @@ export const logMethods = {
     result: z.strictObject({ subscription: z.string() }),
     errors: ['PROCESS_NOT_FOUND', 'FORBIDDEN', 'LOG_UNAVAILABLE', 'TOO_MANY_SUBSCRIPTIONS', 'INVALID_PARAMS'],
     example: { params: { select: ['worker:*'], channel: 'both' }, result: { subscription: 'l1' } },
-    run: ({ select, channel, lines, cursors }, { streams }: Context) => ({
+    judge: ({ select }, { processes, principal }: Context) => processes.select(select, principal),
+    run: ({ channel, lines, cursors }, { streams }: Context, entries) => ({
       subscription: streams.follow({
-        select,
+        entries,
         channels: channel === 'both' ? ['stdout', 'stderr'] : [channel],
         lines,
         cursors,
@@ -81,6 +83,7 @@ export const logMethods = {
       result: { results: [{ process: 'worker:worker_00', ok: true, changed: true }] },
     },
     cli: { command: 'clear', positional: ['select'] },
-    run: ({ select }, { logs, principal }: Context) => ({ results: logs.clear(select, principal) }),
+    judge: ({ select }, { processes, principal }: Context) => processes.select(select, principal),
+    run: (_params, { logs }: Context, entries) => ({ results: logs.clear(entries) }),
   }),
 }

@@ -72,7 +72,8 @@ export const processMethods = {
       },
     },
     cli: { command: 'status', positional: ['select'] },
-    run: ({ select }, { processes, principal }: Context) => processes.list(select, principal),
+    judge: ({ select }, { processes, principal }: Context) => select && processes.select(select, principal),
+    run: (_params, { processes, principal }: Context, entries) => processes.list(entries, principal),
   }),
 
   'process.start': mutation({
@@ -86,8 +87,9 @@ export const processMethods = {
       result: { results: [{ process: 'worker:worker_00', ok: true, changed: true }] },
     },
     cli: { command: 'start', positional: ['select'] },
-    run: async ({ select, wait, timeoutMs }, context: Context) => ({
-      results: await context.processes.start(select, context.principal, options(context, wait, timeoutMs)),
+    judge: ({ select }, { processes, principal }: Context) => processes.select(select, principal),
+    run: async ({ wait, timeoutMs }, context: Context, entries) => ({
+      results: await context.processes.start(entries, options(context, wait, timeoutMs)),
     }),
   }),
 
@@ -102,8 +104,9 @@ export const processMethods = {
       result: { results: [{ process: 'worker:worker_00', ok: true, changed: true }] },
     },
     cli: { command: 'stop', positional: ['select'] },
-    run: async ({ select, wait, timeoutMs }, context: Context) => ({
-      results: await context.processes.stop(select, context.principal, options(context, wait, timeoutMs)),
+    judge: ({ select }, { processes, principal }: Context) => processes.select(select, principal),
+    run: async ({ wait, timeoutMs }, context: Context, entries) => ({
+      results: await context.processes.stop(entries, options(context, wait, timeoutMs)),
     }),
   }),
 
@@ -132,8 +135,9 @@ export const processMethods = {
       result: { results: [{ process: 'worker:worker_00', ok: true, changed: true }] },
     },
     cli: { command: 'restart', positional: ['select'] },
-    run: async ({ select, wait, timeoutMs, mode, maxUnavailable }, context: Context) => ({
-      results: await context.processes.restart(select, context.principal, {
+    judge: ({ select }, { processes, principal }: Context) => processes.select(select, principal),
+    run: async ({ wait, timeoutMs, mode, maxUnavailable }, context: Context, entries) => ({
+      results: await context.processes.restart(entries, {
         ...options(context, wait, timeoutMs),
         mode,
         maxUnavailable,
@@ -160,13 +164,9 @@ export const processMethods = {
       result: { results: [{ process: 'worker:worker_00', ok: true, changed: true }] },
     },
     cli: { command: 'signal', positional: ['signal', 'select'] },
-    run: async ({ select, signal }, context: Context) => ({
-      results: await context.processes.signal(
-        select,
-        context.principal,
-        signal,
-        options(context, false, 60_000),
-      ),
+    judge: ({ select }, { processes, principal }: Context) => processes.select(select, principal),
+    run: async ({ signal }, context: Context, entries) => ({
+      results: await context.processes.signal(entries, signal, options(context, false, 60_000)),
     }),
   }),
 
@@ -177,9 +177,10 @@ export const processMethods = {
     result: z.strictObject({}),
     errors: ['POLICY_DENIED', 'PROCESS_NOT_FOUND', 'FORBIDDEN', 'SUPERVISOR_FAULT', 'SUPERVISOR_UNREACHABLE'],
     example: { params: { process: 'console', text: 'reload\n' }, result: {} },
-    run: async ({ process, text }, { processes, policy, principal, signal }: Context) => {
-      policy.assertAllowed(principal, 'allowStdin')
-      await processes.stdin(process, text, principal, signal)
+    switches: ['allowStdin'],
+    judge: ({ process }, { processes, principal }: Context) => processes.select([process], principal),
+    run: async ({ text }, { processes, signal }: Context, entries) => {
+      await processes.stdin(entries, text, signal)
       return {}
     },
   }),

@@ -56,7 +56,8 @@ export const supervisorMethods = {
       },
     },
     cli: { command: 'supervisor info' },
-    run: (_params, { supervisor, principal }: Context) => supervisor.info(principal),
+    allPrograms: true,
+    run: (_params, { supervisor }: Context) => supervisor.info(),
   }),
 
   'supervisor.log': query({
@@ -70,7 +71,8 @@ export const supervisorMethods = {
       result: { text: "2026-11-22 10:00:00,123 INFO spawned: 'worker_00' with pid 4711\n" },
     },
     cli: { command: 'supervisor log' },
-    run: ({ bytes }, { supervisor, principal }: Context) => supervisor.log(bytes, principal),
+    allPrograms: true,
+    run: ({ bytes }, { supervisor }: Context) => supervisor.log(bytes),
   }),
 
   'supervisor.reread': mutation({
@@ -81,7 +83,8 @@ export const supervisorMethods = {
     errors: ['SUPERVISOR_FAULT', 'SUPERVISOR_UNREACHABLE'],
     example: { params: {}, result: groups },
     cli: { command: 'supervisor reread' },
-    run: (_params, { supervisor, principal, signal }: Context) => supervisor.reread(principal, signal),
+    allPrograms: true,
+    run: (_params, { supervisor, signal }: Context) => supervisor.reread(signal),
   }),
 
   'supervisor.update': mutation({
@@ -119,8 +122,8 @@ export const supervisorMethods = {
     errors: ['POLICY_DENIED', 'SUPERVISOR_FAULT', 'SUPERVISOR_UNREACHABLE'],
     example: { params: {}, result: {} },
     cli: { command: 'supervisor restart' },
-    run: async (_params, { supervisor, policy, principal, signal }: Context) => {
-      policy.assertAllowed(principal, 'allowSupervisorShutdown')
+    switches: ['allowSupervisorShutdown'],
+    run: async (_params, { supervisor, principal, signal }: Context) => {
       await supervisor.restart(principal, signal)
       return {}
     },
@@ -134,8 +137,8 @@ export const supervisorMethods = {
     errors: ['POLICY_DENIED', 'SUPERVISOR_FAULT', 'SUPERVISOR_UNREACHABLE'],
     example: { params: {}, result: {} },
     cli: { command: 'supervisor shutdown' },
-    run: async (_params, { supervisor, policy, principal, signal }: Context) => {
-      policy.assertAllowed(principal, 'allowSupervisorShutdown')
+    switches: ['allowSupervisorShutdown'],
+    run: async (_params, { supervisor, principal, signal }: Context) => {
       await supervisor.shutdown(principal, signal)
       return {}
     },

@@ -65,10 +65,8 @@ export const tokenMethods = {
     },
     secretResults: ['token'],
     cli: { command: 'token create', positional: ['name'] },
-    run: async (wish, { tokens, policy, principal }: Context) => {
-      if (principal.isRemote) policy.assertAllowed(principal, 'allowRemoteTokens')
-      return await tokens.createFor(principal, wish)
-    },
+    switches: ['allowRemoteTokens'],
+    run: (wish, { tokens, principal }: Context) => tokens.createFor(principal, wish),
   }),
 
   'token.rotate': mutation({
@@ -80,11 +78,13 @@ export const tokenMethods = {
     example: { params: { token: 'panel-1' }, result: { token: 'agt_…', record } },
     secretResults: ['token'],
     cli: { command: 'token rotate', positional: ['token'] },
-    run: async ({ token }, { tokens, policy, principal }: Context) => {
-      if (principal.isRemote && !tokens.isOwn(principal, token))
-        policy.assertAllowed(principal, 'allowRemoteTokens')
-      return await tokens.rotateFor(principal, token)
+    judge: async ({ token }, { tokens, policy, principal, enforce }: Context) => {
+      const switches = tokens.isOwn(principal, token) ? [] : (['allowRemoteTokens'] as const)
+      await enforce(
+        policy.judge({ kind: 'call', method: 'token.rotate', mutating: true, switches }, principal),
+      )
     },
+    run: ({ token }, { tokens, principal }: Context) => tokens.rotateFor(principal, token),
   }),
 
   'token.revoke': mutation({

@@ -1,6 +1,7 @@
 import * as z from 'zod'
 import type { ErrorCode } from './errors.ts'
 import { IdempotencyKey } from './names.ts'
+import type { PolicySwitch } from './policy.ts'
 import type { Scope } from './scopes.ts'
 
 /** How a method shows on the command line. */
@@ -12,7 +13,7 @@ export interface CliSpec {
 }
 
 /** One method of the API: everything that any part of the agent knows of it. */
-export interface MethodSpec<P extends z.ZodObject, R extends z.ZodObject, C> {
+export interface MethodSpec<P extends z.ZodObject, R extends z.ZodObject, C, S = unknown> {
   summary: string
   /** `any` needs only an authenticated session. */
   scope: Scope | 'any'
@@ -26,30 +27,57 @@ export interface MethodSpec<P extends z.ZodObject, R extends z.ZodObject, C> {
   cli?: CliSpec
   /** Names of result fields that must never be kept for a replay. */
   secretResults?: readonly string[]
-  run(params: z.output<P>, context: C): Promise<z.input<R>> | z.input<R>
+  /** True when it is only for those who may see all programs. */
+  allPrograms?: boolean
+  /** Switches of the host's policy that must be on, for all but admin.sock. */
+  switches?: readonly PolicySwitch[]
+  /**
+   * Finds what the call is about, with no effect, and refuses what lies outside the rights of the caller (FORBIDDEN)
+   * or the policy. Any other failure of it is told only after the call's key was looked up: its outcome may be known.
+   */
+  judge?(params: z.output<P>, context: C): Promise<S> | S
+  /** The effect, on what was judged. */
+  run(params: z.output<P>, context: C, subject: S): Promise<z.input<R>> | z.input<R>
 }
 
-type Draft<P extends z.ZodObject, R extends z.ZodObject, C> = Omit<MethodSpec<P, R, C>, 'mutating'>
+type Draft<P extends z.ZodObject, R extends z.ZodObject, C, S> = Omit<MethodSpec<P, R, C, S>, 'mutating'>
 
 /** A method that only reads. */
-export function query<P extends z.ZodObject, R extends z.ZodObject, C>(
-  draft: Draft<P, R, C>,
-): MethodSpec<P, R, C> {
+export function query<P extends z.ZodObject, R extends z.ZodObject, C, S>(
+  draft: Draft<P, R, C, S>,
+): MethodSpec<P, R, C, S> {
   return { ...draft, mutating: false }
 }
 
 const KEYED = { idempotencyKey: IdempotencyKey.optional() }
-const REPLAYED = { replayed: z.literal(true).optional() }
+const MARKS = {
+  replayed: z.literal(true).optional(),
+  warnings: z.array(z.string()).optional().describe('on admin.sock: what the policy denies to all others'),
+}
+/** What a scope needs of the policy, so that a new method has it by itself. */
+const SWITCHES: Partial<Record<Scope | 'any', readonly PolicySwitch[]>> = {
+  program: ['allowRemoteProgram'],
+  cron: ['allowRemoteCron'],
+}
 
-/** A closed object with more fields. */
-type Extended<O extends z.ZodObject, S extends z.ZodRawShape> = z.ZodObject<O['shape'] & S, z.core.$strict>
+/** A closed object with more fields; its own come first. */
+type Extended<O extends z.ZodObject, S extends z.ZodRawShape> = z.ZodObject<
+  O['shape'] & Omit<S, keyof O['shape']>,
+  z.core.$strict
+>
 
 /**
- * A method that changes something: `idempotencyKey` joins its parameters and `replayed` its result. Its `run` sees
- * neither.
+ * A method that changes something: `idempotencyKey` joins its parameters, `replayed` and `warnings` its result. Its
+ * `run` sees none of them.
  */
-export function mutation<P extends z.ZodObject, R extends z.ZodObject, C>(draft: Draft<P, R, C>) {
-  const params = draft.params.extend(KEYED) as unknown as Extended<P, typeof KEYED>
-  const result = draft.result.extend(REPLAYED) as unknown as Extended<R, typeof REPLAYED>
-  return { ...draft, params, result, mutating: true as const }
+export function mutation<P extends z.ZodObject, R extends z.ZodObject, C, S>(draft: Draft<P, R, C, S>) {
+  const params = extended(draft.params, KEYED)
+  const result = extended(draft.result, MARKS)
+  const switches = [...(SWITCHES[draft.scope] ?? []), ...(draft.switches ?? [])]
+  return { ...draft, params, result, switches, mutating: true as const }
+}
+
+function extended<O extends z.ZodObject, S extends z.ZodRawShape>(object: O, more: S): Extended<O, S> {
+  const lacking = Object.entries(more).filter(([key]) => !(key in object.shape))
+  return object.extend(Object.fromEntries(lacking)) as unknown as Extended<O, S>
 }

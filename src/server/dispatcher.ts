@@ -1,15 +1,11 @@
-// From a request to its result, in the order of judgement of the protocol: method, scope, parameters, then (inside the
-// method) programs and policy, idempotency, effect. Knows no transport and no frame.
+// From a request to its result: the judgement, then idempotency, then the effect. Knows no transport and no frame.
 
-import type * as z from 'zod'
 import type { IdempotencyKeys } from '../core/access/idempotency.ts'
 import type { Logger } from '../logger.ts'
-import type { Context } from '../methods/context.ts'
-import { METHODS } from '../methods/index.ts'
+import type { CallSource } from '../methods/context.ts'
 import { AgentError, type ErrorCode } from '../protocol/errors.ts'
-import type { MethodSpec } from '../protocol/method.ts'
+import { type Call, invalid, type JudgedCall, judgeCall, readCall } from './judgement.ts'
 
-type AnyMethod = MethodSpec<z.ZodObject, z.ZodObject, Context>
 type Result = Record<string, unknown>
 
 /**
@@ -24,9 +20,6 @@ const REFUSALS: ReadonlySet<ErrorCode> = new Set([
   'TOO_MANY_REQUESTS',
 ])
 const ISSUES_MAX = 3
-const ISSUE_CHARS = 300
-
-const TABLE = new Map(Object.entries<unknown>(METHODS) as [string, AnyMethod][])
 
 export class Dispatcher {
   readonly #keys: IdempotencyKeys
@@ -38,49 +31,26 @@ export class Dispatcher {
   }
 
   /** @throws {AgentError} whatever the method or the judgement before it says */
-  async dispatch(name: string, raw: Record<string, unknown>, context: Context): Promise<Result> {
-    const method = TABLE.get(name)
-    if (!method) throw new AgentError('METHOD_NOT_FOUND', `there is no method ${name.slice(0, 64)}`)
-    const { principal } = context
-    if (method.scope !== 'any' && !principal.scopes.has(method.scope))
-      throw new AgentError('FORBIDDEN', `${name} needs the scope ${method.scope}`, {
-        facts: { rule: 'scope', scope: method.scope },
-      })
-    const { idempotencyKey, ...params } = this.#params(method, raw)
-    if (!method.mutating) return await this.#run(name, method, params, context)
-    if (typeof idempotencyKey !== 'string') {
-      if (principal.isRemote)
-        throw invalid([
-          { path: 'idempotencyKey', message: 'every call that changes something needs one over TCP' },
-        ])
-      context.policy.assertWritable(principal, name)
-      return await this.#run(name, method, params, context)
-    }
-    context.policy.assertWritable(principal, name)
+  async dispatch(name: string, raw: Record<string, unknown>, source: CallSource): Promise<Result> {
+    const { principal } = source
+    const call = readCall(name, raw, source)
+    const { method, params, key } = call
+    if (method.mutating && key === undefined && principal.isRemote)
+      throw invalid([
+        { path: 'idempotencyKey', message: 'every call that changes something needs one over TCP' },
+      ])
+    const judged = await judgeCall(call, source)
+    if (!method.mutating || key === undefined) return await this.#run(call, judged)
     return await this.#keys.run(
-      { owner: principal.id, key: idempotencyKey, method: name, params, secrets: method.secretResults ?? [] },
-      () => this.#run(name, method, params, context),
+      { owner: principal.id, key, method: name, params, secrets: method.secretResults ?? [] },
+      () => this.#run(call, judged),
       isRefusal,
     )
   }
 
-  #params(method: AnyMethod, raw: Record<string, unknown>): Record<string, unknown> {
-    const parsed = method.params.safeParse(raw)
-    if (parsed.success) return parsed.data
-    const issues = parsed.error.issues.slice(0, ISSUES_MAX).map(({ path, message }) => ({
-      path: path.join('.').slice(0, ISSUE_CHARS),
-      message: message.slice(0, ISSUE_CHARS),
-    }))
-    throw invalid(issues)
-  }
-
-  async #run(
-    name: string,
-    method: AnyMethod,
-    params: Record<string, unknown>,
-    context: Context,
-  ): Promise<Result> {
-    const result = await method.run(params, context)
+  async #run({ name, method }: Call, judged: JudgedCall): Promise<Result> {
+    const given = await judged.run()
+    const result = method.mutating ? withWarnings(given, judged.warnings) : given
     const parsed = method.result.safeParse(result)
     if (parsed.success) return parsed.data
     this.#logger.error(
@@ -91,14 +61,16 @@ export class Dispatcher {
   }
 }
 
+/** What the policy would have denied, beside what the method itself warns of. */
+function withWarnings(result: Result, warnings: JudgedCall['warnings']): Result {
+  if (warnings.length === 0) return result
+  const own = Array.isArray(result['warnings']) ? (result['warnings'] as unknown[]) : []
+  return { ...result, warnings: [...own, ...warnings.map(({ rule, text }) => `${rule}: ${text}`)] }
+}
+
 function isRefusal(error: unknown): boolean {
   if (!(error instanceof AgentError)) return false
   return (
     REFUSALS.has(error.code) || (error.code === 'SUPERVISOR_UNREACHABLE' && error.facts['asked'] === false)
   )
-}
-
-function invalid(issues: { path: string; message: string }[]): AgentError {
-  const text = issues.map(({ path, message }) => `${path || 'params'}: ${message}`).join('; ')
-  return new AgentError('INVALID_PARAMS', text, { facts: { issues } })
 }

@@ -1,7 +1,7 @@
 import type { Principal } from '../core/access/principal.ts'
 import { anyGlob } from '../lib/glob.ts'
 import type { Logger } from '../logger.ts'
-import type { Context, EventFilter, LogStreamRequest, Services, Streams } from '../methods/context.ts'
+import type { CallSource, EventFilter, LogStreamRequest, Services, Streams } from '../methods/context.ts'
 import { openRpcDocument } from '../methods/openrpc.ts'
 import { AgentError, toWireError } from '../protocol/errors.ts'
 import type { Request, RequestId } from '../protocol/frames.ts'
@@ -191,10 +191,9 @@ export class Session implements LinkUser, Streams {
     this.#events.delete(subscription)
   }
 
-  follow({ select, channels, lines, cursors }: LogStreamRequest): string {
+  follow({ entries, channels, lines, cursors }: LogStreamRequest): string {
     const { limits, principal, services, logger } = this.#deps
     if (this.#logs.size >= limits.logStreams) throw tooMany(`${limits.logStreams} log streams`)
-    const entries = services.processes.select(select, principal)
     const stream = new LogStream({
       id: `l${++this.#made}`,
       logs: services.logs,
@@ -233,7 +232,7 @@ export class Session implements LinkUser, Streams {
     }
   }
 
-  #context(id: RequestId, signal: AbortSignal): Context {
+  #context(id: RequestId, signal: AbortSignal): CallSource {
     const { services, principal } = this.#deps
     let toldAtMs = 0
     return {

@@ -4,16 +4,16 @@ import { join } from 'node:path'
 import { type Config, parseConfig } from '../../src/config.ts'
 import { IdempotencyKeys } from '../../src/core/access/idempotency.ts'
 import { LOCAL_ADMIN } from '../../src/core/access/local-principals.ts'
-import { Policy } from '../../src/core/access/policy.ts'
 import type { Principal } from '../../src/core/access/principal.ts'
 import { TokenService } from '../../src/core/access/token-service.ts'
 import { TokenStore } from '../../src/core/access/tokens.ts'
 import { EventBus, type RingLimits } from '../../src/core/events/bus.ts'
 import type { EventJournal } from '../../src/core/events/journal.ts'
 import { LogService } from '../../src/core/logs/service.ts'
+import { Policy } from '../../src/core/policy/policy.ts'
 import { SupervisorStack } from '../../src/core/supervisor/stack.ts'
 import { createLogger } from '../../src/logger.ts'
-import type { AgentFacts, Context, Services } from '../../src/methods/context.ts'
+import type { AgentFacts, CallSource, Services } from '../../src/methods/context.ts'
 import { openRpcDocument } from '../../src/methods/openrpc.ts'
 import { LIMITS } from '../../src/protocol/limits.ts'
 import type { Scope } from '../../src/protocol/scopes.ts'
@@ -191,7 +191,11 @@ export async function parts(t: Test, options: PartsOptions = {}) {
     logs: stack.logs,
     supervisor: stack.service,
     tokens: new TokenService({ store }),
-    policy: new Policy({ ...config.policy, ...options.policy }),
+    policy: new Policy({
+      rules: { ...config.policy, ...options.policy },
+      file: '/etc/supervisor-agent/config.yaml',
+      supervisord: () => stack.facts(),
+    }),
   }
   const keys = new IdempotencyKeys()
   const dispatcher = new Dispatcher({ keys, logger })
@@ -209,7 +213,7 @@ export async function parts(t: Test, options: PartsOptions = {}) {
     await store.stop()
     rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
   })
-  const context = (principal: Principal): Context => ({
+  const context = (principal: Principal): CallSource => ({
     ...services,
     principal,
     signal: new AbortController().signal,
@@ -236,7 +240,7 @@ export async function parts(t: Test, options: PartsOptions = {}) {
 }
 
 /** For calls that come over no connection. */
-const NO_STREAMS: Context['streams'] = {
+const NO_STREAMS: CallSource['streams'] = {
   subscribe: () => ({ subscription: 'e1', mode: 'resumed', epoch: '', seq: 0 }),
   unsubscribe: () => undefined,
   follow: () => 'l1',

@@ -22,7 +22,7 @@ export async function runDaemon(options: { config?: string }): Promise<number> {
   })
   process.on('SIGHUP', () => logger.info('nothing to reload: tokens are read live, all else at the start'))
   try {
-    const daemon = await startDaemon(config, logger)
+    const daemon = await startDaemon(config, logger, options.config)
     await notifySystemd('READY=1')
     const reason = await stopped
     await notifySystemd('STOPPING=1')

@@ -1,10 +1,8 @@
 import { AgentError } from '../../protocol/errors.ts'
 import type { ProcessResult } from '../../protocol/process.ts'
-import type { Principal } from '../access/principal.ts'
 import type { LogChunk } from '../logs/chain.ts'
 import type { LogService } from '../logs/service.ts'
 import type { LogTail } from '../logs/tail.ts'
-import type { ProcessService } from './process-service.ts'
 import type { Entry, ProcessTable } from './process-table.ts'
 
 export type Channel = 'stdout' | 'stderr'
@@ -22,22 +20,17 @@ const TAIL_LINES = 20
 export class ProcessLogs {
   readonly #logs: LogService
   readonly #table: ProcessTable
-  readonly #processes: ProcessService
 
-  constructor(deps: { logs: LogService; table: ProcessTable; processes: ProcessService }) {
+  constructor(deps: { logs: LogService; table: ProcessTable }) {
     this.#logs = deps.logs
     this.#table = deps.table
-    this.#processes = deps.processes
   }
 
-  /** @throws {AgentError} PROCESS_NOT_FOUND, FORBIDDEN, LOG_UNAVAILABLE, INVALID_PARAMS */
-  async tail(process: string, channel: Channel, range: LogRange, principal: Principal): Promise<LogTail> {
-    const [entry, ...more] = this.#processes.select([process], principal)
+  /** Of one process. @throws {AgentError} LOG_UNAVAILABLE, INVALID_PARAMS */
+  async tail(entries: readonly Entry[], channel: Channel, range: LogRange): Promise<LogTail> {
+    const [entry, ...more] = entries
     if (!entry || more.length > 0)
-      throw new AgentError(
-        'INVALID_PARAMS',
-        `process: ${process} names ${more.length + 1} processes, one is needed`,
-      )
+      throw new AgentError('INVALID_PARAMS', `process: it names ${entries.length} processes, one is needed`)
     return await this.#logs.tail(locate(entry, channel), {
       ...(range.lines === undefined ? {} : { lines: range.lines }),
       ...(range.bytes === undefined ? {} : { bytes: range.bytes }),
@@ -71,9 +64,9 @@ export class ProcessLogs {
     return this.#logs.follow({ locate: () => pathOf(this.#table.get(name), channel) }, options)
   }
 
-  /** Empties the logs of the selected processes, both channels. */
-  clear(select: readonly string[], principal: Principal): ProcessResult[] {
-    return this.#processes.select(select, principal).map((entry): ProcessResult => {
+  /** Empties the logs of processes, both channels. */
+  clear(entries: readonly Entry[]): ProcessResult[] {
+    return entries.map((entry): ProcessResult => {
       const paths = new Set([entry.stdoutLogfile, entry.stderrLogfile].filter((path) => path !== null))
       try {
         if (paths.size === 0) locate(entry, 'stdout')

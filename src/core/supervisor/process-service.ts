@@ -36,15 +36,14 @@ export class ProcessService {
   /**
    * From memory, never waiting for supervisord. Without a selection: all that the principal may see. `programs`: only
    * processes of programs that one of these globs matches.
-   * @throws {AgentError} PROCESS_NOT_FOUND, FORBIDDEN
    */
   list(
-    select: readonly string[] | undefined,
+    chosen: readonly Entry[] | undefined,
     principal: Principal,
     programs?: readonly string[],
   ): ProcessList {
     const { state, reason, since } = this.#connection.status
-    const selected = select ? this.select(select, principal) : this.#visible(principal)
+    const selected = chosen ?? this.#visible(principal)
     const isWanted = programs ? anyGlob(programs) : () => true
     const entries = selected.filter(({ program }) => isWanted(program))
     return {
@@ -55,7 +54,7 @@ export class ProcessService {
     }
   }
 
-  /** @throws {AgentError} PROCESS_NOT_FOUND, FORBIDDEN */
+  /** What the others are given. @throws {AgentError} PROCESS_NOT_FOUND, FORBIDDEN */
   select(select: readonly string[], principal: Principal): Entry[] {
     // what is not known because supervisord never answered is not `not found`
     if (this.#table.size === 0) this.#connection.assertUp()
@@ -67,34 +66,28 @@ export class ProcessService {
     return this.#connection.settled
   }
 
-  start(select: readonly string[], principal: Principal, options: ControlOptions): Promise<ProcessResult[]> {
-    return this.#control.start(this.select(select, principal), options)
+  start(entries: readonly Entry[], options: ControlOptions): Promise<ProcessResult[]> {
+    return this.#control.start(entries, options)
   }
 
-  stop(select: readonly string[], principal: Principal, options: ControlOptions): Promise<ProcessResult[]> {
-    return this.#control.stopAll(this.select(select, principal), options)
+  stop(entries: readonly Entry[], options: ControlOptions): Promise<ProcessResult[]> {
+    return this.#control.stopAll(entries, options)
   }
 
   restart(
-    select: readonly string[],
-    principal: Principal,
+    entries: readonly Entry[],
     options: ControlOptions & { mode: RestartMode; maxUnavailable: number },
   ): Promise<ProcessResult[]> {
-    return this.#control.restart(this.select(select, principal), options)
+    return this.#control.restart(entries, options)
   }
 
-  signal(
-    select: readonly string[],
-    principal: Principal,
-    signal: string,
-    options: ControlOptions,
-  ): Promise<ProcessResult[]> {
-    return this.#control.signal(this.select(select, principal), signal, options)
+  signal(entries: readonly Entry[], signal: string, options: ControlOptions): Promise<ProcessResult[]> {
+    return this.#control.signal(entries, signal, options)
   }
 
-  /** @throws {AgentError} PROCESS_NOT_FOUND, FORBIDDEN, SUPERVISOR_FAULT */
-  async stdin(process: string, text: string, principal: Principal, signal: AbortSignal): Promise<void> {
-    const [entry] = this.select([process], principal)
+  /** @throws {AgentError} SUPERVISOR_FAULT */
+  async stdin(entries: readonly Entry[], text: string, signal: AbortSignal): Promise<void> {
+    const [entry] = entries
     if (entry) await this.#control.stdin(entry, text, signal)
   }
 

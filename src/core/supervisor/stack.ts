@@ -140,7 +140,7 @@ export class SupervisorStack {
     })
     this.#control = control
     this.processes = new ProcessService({ table: this.table, control, connection: this.connection, bus })
-    this.logs = new ProcessLogs({ logs, table: this.table, processes: this.processes })
+    this.logs = new ProcessLogs({ logs, table: this.table })
     this.service = new SupervisorService({
       rpc: this.rpc,
       connection: this.connection,

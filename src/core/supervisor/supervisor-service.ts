@@ -2,7 +2,7 @@ import { setMaxListeners } from 'node:events'
 import * as z from 'zod'
 import { AgentError } from '../../protocol/errors.ts'
 import type { SupervisorState } from '../../protocol/events.ts'
-import { type Principal, seesAllPrograms } from '../access/principal.ts'
+import type { Principal } from '../access/principal.ts'
 import type { LogService } from '../logs/service.ts'
 import type { SupervisorConnection } from './connection.ts'
 import type { Discovery } from './discovery.ts'
@@ -73,9 +73,7 @@ export class SupervisorService {
     }
   }
 
-  /** @throws {AgentError} FORBIDDEN */
-  async info(principal: Principal) {
-    assertSeesAll(principal, 'supervisor.info')
+  async info() {
     const { state, identity } = this.#deps.connection.status
     const found = await this.#deps.discover()
     const section = findListener(found.sections)
@@ -100,9 +98,8 @@ export class SupervisorService {
     }
   }
 
-  /** The end of supervisord's own log. @throws {AgentError} FORBIDDEN, LOG_UNAVAILABLE */
-  async log(bytes: number, principal: Principal): Promise<{ text: string }> {
-    assertSeesAll(principal, 'supervisor.log')
+  /** The end of supervisord's own log. @throws {AgentError} LOG_UNAVAILABLE */
+  async log(bytes: number): Promise<{ text: string }> {
     const { mainLog, problems } = await this.#deps.discover()
     // one that hangs or is gone cannot be looked into, and its log says why
     const path = mainLog ?? this.#deps.exits.path
@@ -117,8 +114,7 @@ export class SupervisorService {
   }
 
   /** Compares files and running groups. The agent's own listener group is left out. */
-  async reread(principal: Principal, signal?: AbortSignal): Promise<GroupChanges> {
-    assertSeesAll(principal, 'supervisor.reread')
+  async reread(signal?: AbortSignal): Promise<GroupChanges> {
     this.#deps.connection.assertUp()
     const answer = await this.#deps.rpc.call('supervisor.reloadConfig', [], signal ? { signal } : {})
     const [[added, changed, removed]] = parsed(Reread, answer)
@@ -149,7 +145,7 @@ export class SupervisorService {
           facts: { rule: 'policy.foreignFiles' },
         },
       )
-    const found = await this.reread(principal, signal)
+    const found = await this.reread(signal)
     const { table } = this.#deps
     const changes = [...found.added, ...found.changed, ...found.removed]
     for (const group of wanted ?? [])
@@ -249,13 +245,6 @@ export class SupervisorService {
       if (!(error instanceof AgentError) || error.facts['fault'] !== passes) throw error
     }
   }
-}
-
-function assertSeesAll(principal: Principal, method: string): void {
-  if (seesAllPrograms(principal)) return
-  throw new AgentError('FORBIDDEN', `${method} is for those who may see all programs`, {
-    facts: { rule: 'token.programs' },
-  })
 }
 
 function reasonOf(error: unknown): string {

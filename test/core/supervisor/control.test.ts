@@ -29,21 +29,29 @@ for (const source of ['listener', 'comparison'] as const)
     await waitState('stubborn', 'RUNNING')
 
     await t.test('start waits for RUNNING, and what runs is left alone', async (t) => {
-      t.same(await processes.start(['web'], ADMIN, waiting()), [{ process: 'web', ok: true, changed: true }])
+      t.same(await processes.start(processes.select(['web'], ADMIN), waiting()), [
+        { process: 'web', ok: true, changed: true },
+      ])
       t.equal(table.get('web')?.state, 'RUNNING')
-      t.same(await processes.start(['web'], ADMIN, waiting()), [{ process: 'web', ok: true, changed: false }])
+      t.same(await processes.start(processes.select(['web'], ADMIN), waiting()), [
+        { process: 'web', ok: true, changed: false },
+      ])
     })
 
     await t.test('stop waits until it is down, and what is down is left alone', async (t) => {
-      t.same(await processes.stop(['web'], ADMIN, waiting()), [{ process: 'web', ok: true, changed: true }])
+      t.same(await processes.stop(processes.select(['web'], ADMIN), waiting()), [
+        { process: 'web', ok: true, changed: true },
+      ])
       t.equal(table.get('web')?.state, 'STOPPED')
-      t.same(await processes.stop(['web'], ADMIN, waiting()), [{ process: 'web', ok: true, changed: false }])
+      t.same(await processes.stop(processes.select(['web'], ADMIN), waiting()), [
+        { process: 'web', ok: true, changed: false },
+      ])
     })
 
     await t.test('restart replaces every pid of a group and names the actor in its events', async (t) => {
       const pids = () => table.all().flatMap(({ group, pid }) => (group === 'worker' ? [pid] : []))
       const before = pids()
-      const results = await processes.restart(['worker:*'], ADMIN, {
+      const results = await processes.restart(processes.select(['worker:*'], ADMIN), {
         ...waiting({ actor: 'token:panel-1' }),
         mode: 'hard',
         maxUnavailable: 1,
@@ -59,25 +67,28 @@ for (const source of ['listener', 'comparison'] as const)
     })
 
     await t.test('a process that dies while starting is START_FAILED with the reason', async (t) => {
-      const [result] = await processes.start(['broken'], ADMIN, waiting())
+      const [result] = await processes.start(processes.select(['broken'], ADMIN), waiting())
       t.match(result, { ok: false, error: { name: 'START_FAILED', message: /broken is (BACKOFF|FATAL)/ } })
     })
 
     await t.test('a command that does not exist is START_FAILED with its name', async (t) => {
-      const [result] = await processes.start(['missing'], ADMIN, waiting())
+      const [result] = await processes.start(processes.select(['missing'], ADMIN), waiting())
       t.match(result, { ok: false, error: { name: 'START_FAILED', message: /no\/such\/program/ } })
     })
 
     await t.test('a program that runs and ends at once with startsecs=0 has started', async (t) => {
-      const [result] = await processes.start(['once'], ADMIN, waiting())
+      const [result] = await processes.start(processes.select(['once'], ADMIN), waiting())
       t.match(result, { ok: true, changed: true })
     })
 
     await t.test('trap 8: a stop right after a start does not lose its signal', async (t) => {
       for (let round = 0; round < 4; round++)
         for (const name of ['instant', 'brief']) {
-          await processes.start([name], ADMIN, waiting({ wait: false }))
-          const [result] = await processes.stop([name], ADMIN, waiting({ timeoutMs: 15_000 }))
+          await processes.start(processes.select([name], ADMIN), waiting({ wait: false }))
+          const [result] = await processes.stop(
+            processes.select([name], ADMIN),
+            waiting({ timeoutMs: 15_000 }),
+          )
           t.same(
             result,
             { process: name, ok: true, changed: true },
@@ -89,9 +100,9 @@ for (const source of ['listener', 'comparison'] as const)
     await t.test(
       'a slow stop blocks nobody else and ends as TIMEOUT with what was begun going on',
       async (t) => {
-        const slow = processes.stop(['stubborn'], ADMIN, waiting({ timeoutMs: 1500 }))
+        const slow = processes.stop(processes.select(['stubborn'], ADMIN), waiting({ timeoutMs: 1500 }))
         await waitState('stubborn', 'STOPPING')
-        const [quick] = await processes.restart(['worker:worker_00'], ADMIN, {
+        const [quick] = await processes.restart(processes.select(['worker:worker_00'], ADMIN), {
           ...waiting(),
           mode: 'hard',
           maxUnavailable: 1,
@@ -107,7 +118,7 @@ for (const source of ['listener', 'comparison'] as const)
       async (t) => {
         t.equal(table.get('stubborn')?.state, 'STOPPING')
         const { pid } = table.need('stubborn')
-        const starting = processes.start(['stubborn'], ADMIN, waiting())
+        const starting = processes.start(processes.select(['stubborn'], ADMIN), waiting())
         process.kill(-Number(pid), 'SIGKILL')
         t.match(await starting, [{ ok: true, changed: true }])
         t.not(table.get('stubborn')?.pid, pid)
@@ -116,7 +127,10 @@ for (const source of ['listener', 'comparison'] as const)
 
     await t.test('a cancelled call rejects with its reason; what was begun goes on', async (t) => {
       const cancel = new AbortController()
-      const stopping = processes.stop(['stubborn'], ADMIN, waiting({ signal: cancel.signal }))
+      const stopping = processes.stop(
+        processes.select(['stubborn'], ADMIN),
+        waiting({ signal: cancel.signal }),
+      )
       await waitState('stubborn', 'STOPPING')
       cancel.abort(new Error('cancelled by the caller'))
       await t.rejects(stopping, { message: 'cancelled by the caller' })
@@ -125,19 +139,22 @@ for (const source of ['listener', 'comparison'] as const)
     })
 
     await t.test('trap 10: the slowest of several that stop together holds up none of them', async (t) => {
-      await processes.start(['stubborn'], ADMIN, waiting())
-      const results = await processes.stop(['stubborn', 'worker:*'], ADMIN, waiting({ timeoutMs: 4000 }))
+      await processes.start(processes.select(['stubborn'], ADMIN), waiting())
+      const results = await processes.stop(
+        processes.select(['stubborn', 'worker:*'], ADMIN),
+        waiting({ timeoutMs: 4000 }),
+      )
       t.match(results, [
         { process: 'stubborn', ok: false, error: { name: 'TIMEOUT' } },
         ...Array.from({ length: 4 }, () => ({ ok: true, changed: true })),
       ])
       process.kill(-Number(table.need('stubborn').pid), 'SIGKILL')
       await waitState('stubborn', 'STOPPED')
-      await processes.start(['worker:*'], ADMIN, waiting())
+      await processes.start(processes.select(['worker:*'], ADMIN), waiting())
     })
 
     await t.test('a name that may not travel costs the others nothing', async (t) => {
-      const results = await processes.restart(['odd&name', 'web'], ADMIN, {
+      const results = await processes.restart(processes.select(['odd&name', 'web'], ADMIN), {
         ...waiting(),
         mode: 'hard',
         maxUnavailable: 1,
@@ -146,17 +163,17 @@ for (const source of ['listener', 'comparison'] as const)
         { process: 'odd&name', ok: false, error: { name: 'INVALID_PARAMS' } },
         { process: 'web', ok: true, changed: true },
       ])
-      await processes.stop(['web'], ADMIN, waiting())
+      await processes.stop(processes.select(['web'], ADMIN), waiting())
     })
 
     await t.test('wait: false returns when supervisord has begun', async (t) => {
-      const [result] = await processes.start(['web'], ADMIN, waiting({ wait: false }))
+      const [result] = await processes.start(processes.select(['web'], ADMIN), waiting({ wait: false }))
       t.match(result, { ok: true, changed: true })
       await waitState('web', 'RUNNING')
     })
 
     await t.test('a signal reaches the process; one for what is down is told', async (t) => {
-      const results = await processes.signal(['web', 'once'], ADMIN, 'KILL', waiting())
+      const results = await processes.signal(processes.select(['web', 'once'], ADMIN), 'KILL', waiting())
       t.match(results, [
         { process: 'once', ok: false, error: { name: 'SUPERVISOR_FAULT' } },
         { process: 'web', ok: true },
@@ -168,7 +185,7 @@ for (const source of ['listener', 'comparison'] as const)
     })
 
     await t.test('a rolling restart ends at the first process that does not come up', async (t) => {
-      const results = await processes.restart(['broken', 'worker:*'], ADMIN, {
+      const results = await processes.restart(processes.select(['broken', 'worker:*'], ADMIN), {
         ...waiting(),
         mode: 'rolling',
         maxUnavailable: 2,
@@ -182,7 +199,7 @@ for (const source of ['listener', 'comparison'] as const)
 
     await t.test('progress counts up to the number of processes', async (t) => {
       const seen: string[] = []
-      await processes.restart(['worker'], ADMIN, {
+      await processes.restart(processes.select(['worker'], ADMIN), {
         ...waiting({ onProgress: (done, total) => void seen.push(`${done}/${total}`) }),
         mode: 'hard',
         maxUnavailable: 1,

@@ -22,7 +22,7 @@ await t.test('calls that are cut short', async (t) => {
     'a restart whose deadline passes goes on to the end, and its events name who asked',
     async (t) => {
       const { pid } = table.need('slow')
-      const [row] = await processes.restart(['slow'], ADMIN, {
+      const [row] = await processes.restart(processes.select(['slow'], ADMIN), {
         ...waiting({ timeoutMs: 500, actor: 'token:p' }),
         ...hard,
       })
@@ -42,7 +42,10 @@ await t.test('calls that are cut short', async (t) => {
   await t.test('a restart that the caller cancels goes on too', async (t) => {
     const { pid } = table.need('slow')
     const cancel = new AbortController()
-    const restart = processes.restart(['slow'], ADMIN, { ...waiting({ signal: cancel.signal }), ...hard })
+    const restart = processes.restart(processes.select(['slow'], ADMIN), {
+      ...waiting({ signal: cancel.signal }),
+      ...hard,
+    })
     await waitState('slow', 'STOPPING')
     cancel.abort(new Error('enough'))
     await t.rejects(restart, { message: 'enough' })
@@ -55,8 +58,8 @@ await t.test('calls that are cut short', async (t) => {
   await t.test('a stop that comes after takes the place of what was left of the restart', async (t) => {
     const starts = () => states('slow').filter(({ to }) => to === 'STARTING').length
     const before = starts()
-    await processes.restart(['slow'], ADMIN, { ...waiting({ timeoutMs: 400 }), ...hard })
-    t.match(await processes.stop(['slow'], ADMIN, waiting()), [{ ok: true }])
+    await processes.restart(processes.select(['slow'], ADMIN), { ...waiting({ timeoutMs: 400 }), ...hard })
+    t.match(await processes.stop(processes.select(['slow'], ADMIN), waiting()), [{ ok: true }])
     t.equal(table.get('slow')?.state, 'STOPPED')
     await stack.observer.reconcile()
     t.equal(states('slow').at(-1)?.to, 'STOPPED')
@@ -64,14 +67,14 @@ await t.test('calls that are cut short', async (t) => {
   })
 
   await t.test('the events of a call that does not wait name who asked', async (t) => {
-    await processes.stop(['web'], ADMIN, waiting({ wait: false, actor: 'token:q' }))
+    await processes.stop(processes.select(['web'], ADMIN), waiting({ wait: false, actor: 'token:q' }))
     await waitState('web', 'STOPPED')
     const mine = events().filter(({ actor }) => actor === 'token:q')
     t.same(
       mine.map(({ payload }) => ('to' in payload ? payload.to : '')),
       ['STOPPING', 'STOPPED'],
     )
-    await processes.start(['web'], ADMIN, waiting())
+    await processes.start(processes.select(['web'], ADMIN), waiting())
     process.kill(Number(table.need('web').pid), 'SIGKILL')
     await until(
       () => states('web').some(({ signal }) => signal === 'SIGKILL'),
@@ -89,10 +92,10 @@ await t.test('calls that are cut short', async (t) => {
 
   await t.test('a supervisord that hangs: the deadline of the call is its end', async (t) => {
     await host.kill('SIGSTOP')
-    t.match(await processes.stop(['web'], ADMIN, waiting({ timeoutMs: 500 })), [
+    t.match(await processes.stop(processes.select(['web'], ADMIN), waiting({ timeoutMs: 500 })), [
       { process: 'web', ok: false, error: { name: 'TIMEOUT' } },
     ])
-    t.match(await processes.start(['web', 'slow'], ADMIN, waiting({ timeoutMs: 500 })), [
+    t.match(await processes.start(processes.select(['web', 'slow'], ADMIN), waiting({ timeoutMs: 500 })), [
       { ok: false, error: { name: 'TIMEOUT' } },
       { ok: false, error: { name: 'TIMEOUT' } },
     ])

@@ -65,7 +65,7 @@ await t.test('deaths are told with status, signal and the end of the log', async
     { name: 'planned', event: { to: 'EXITED', exitStatus: 0, expected: true }, status: 0 },
     { name: 'segv', event: { to: 'EXITED', signal: 'SIGSEGV', expected: false }, status: null },
   ]
-  await processes.start(['seven', 'planned', 'segv', 'a:twin', 'b:twin'], ADMIN, waiting())
+  await processes.start(processes.select(['seven', 'planned', 'segv', 'a:twin', 'b:twin'], ADMIN), waiting())
   for (const { name, event, status } of cases)
     await t.test(`trap 14: ${name}`, async (t) => {
       await waitState(name, 'EXITED')
@@ -81,7 +81,7 @@ await t.test('deaths are told with status, signal and the end of the log', async
   })
 
   await t.test('FATAL comes with the end of stderr, and the list has the reason', async (t) => {
-    const [result] = await processes.start(['broken'], ADMIN, waiting())
+    const [result] = await processes.start(processes.select(['broken'], ADMIN), waiting())
     t.match(result, { ok: false, error: { name: 'START_FAILED', message: /exit status 3/ } })
     await waitState('broken', 'FATAL')
     t.match(states('broken').at(-1), { to: 'FATAL', logTail: /out of order/ })
@@ -296,9 +296,12 @@ await t.test('supervisord comes and goes', async (t) => {
     await host.kill('SIGKILL')
     await until(() => !stack.connection.isUp, 'unreachable')
     t.match(states().at(-1), { state: 'unreachable', reason: /supervisord ended|nobody listens/ })
-    await t.rejects(async () => await stack.processes.start(['web'], ADMIN, waiting()), {
-      code: 'SUPERVISOR_UNREACHABLE',
-    })
+    await t.rejects(
+      async () => await stack.processes.start(stack.processes.select(['web'], ADMIN), waiting()),
+      {
+        code: 'SUPERVISOR_UNREACHABLE',
+      },
+    )
   })
 
   await t.test('started again: running, and the table is true', async (t) => {
@@ -310,10 +313,10 @@ await t.test('supervisord comes and goes', async (t) => {
   })
 
   await t.test('trap 21: the process that its dead predecessor left is named', async (t) => {
-    const { orphans } = await stack.service.info(ADMIN)
+    const { orphans } = await stack.service.info()
     t.same(orphans, [{ process: 'web', pid }])
     process.kill(Number(pid), 'SIGKILL')
-    await until(async () => (await stack.service.info(ADMIN)).orphans.length === 0, 'the orphan to be gone')
+    await until(async () => (await stack.service.info()).orphans.length === 0, 'the orphan to be gone')
   })
 
   await t.test('stopped by SIGSTOP: hung, said so; and back when it goes on', async (t) => {
@@ -348,7 +351,7 @@ await t.test('supervisord comes and goes', async (t) => {
   })
 
   await t.test('trap 12: update of a changed group starts again what ran without autostart', async (t) => {
-    await stack.processes.start(['off'], ADMIN, waiting())
+    await stack.processes.start(stack.processes.select(['off'], ADMIN), waiting())
     const before = stack.table.need('web').pid
     host.writeProgram('off', { command: 'sleep 301', autostart: false })
     t.same(await stack.service.update(['off'], ADMIN, new AbortController().signal), {

@@ -38,8 +38,10 @@ await t.test('comparing in the middle of a storm finds nothing that events did n
     const some = table.all().filter(({ group }, index) => group === 'w' && (index + round) % 3 === 0)
     for (const { pid } of some) if (pid !== null && (pid + round) % 2 === 0) process.kill(pid, 'SIGKILL')
     await processes.restart(
-      some.map(({ name }) => name),
-      ADMIN,
+      processes.select(
+        some.map(({ name }) => name),
+        ADMIN,
+      ),
       { ...waiting(), mode: 'hard', maxUnavailable: 1 },
     )
   }
@@ -61,7 +63,7 @@ await t.test('comparing in the middle of a storm finds nothing that events did n
   t.ok(changes > 100, `${changes} changes`)
 
   await t.test('and the table is what supervisord says', async (t) => {
-    await processes.stop(['crashing:*'], ADMIN, waiting())
+    await processes.stop(processes.select(['crashing:*'], ADMIN), waiting())
     const theirs = (await host.ctl('status')).stdout
       .split('\n')
       .filter((line) => line !== '' && !line.startsWith('supervisor-agent'))

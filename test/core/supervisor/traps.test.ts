@@ -39,7 +39,7 @@ await t.test('traps of logs against a real supervisord', async (t) => {
   })
   const { stack } = await startStack(t, host)
   const tail = (process: string, channel: 'stdout' | 'stderr' = 'stdout') =>
-    stack.logs.tail(process, channel, {}, ADMIN)
+    stack.logs.tail(stack.processes.select([process], ADMIN), channel, {})
 
   await t.test(
     'trap 2: bytes that are not UTF-8 are replaced, an emoji, ESC and NUL come through',
@@ -68,14 +68,16 @@ await t.test('traps of logs against a real supervisord', async (t) => {
 
   await t.test('trap 6: clearing a log on /dev/stdout is refused, and the link of the host stays', (t) => {
     const before = lstatSync('/dev/stdout')
-    t.match(stack.logs.clear(['out'], ADMIN), [{ ok: false, error: { name: 'LOG_UNAVAILABLE' } }])
+    t.match(stack.logs.clear(stack.processes.select(['out'], ADMIN)), [
+      { ok: false, error: { name: 'LOG_UNAVAILABLE' } },
+    ])
     t.equal(lstatSync('/dev/stdout').ino, before.ino)
     t.ok(lstatSync('/dev/stdout').isSymbolicLink())
     t.end()
   })
 
   await t.test('a log that is not there yet is no failure to clear', (t) => {
-    t.match(stack.logs.clear(['redirected'], ADMIN), [{ ok: true, changed: false }])
+    t.match(stack.logs.clear(stack.processes.select(['redirected'], ADMIN)), [{ ok: true, changed: false }])
     t.end()
   })
 })

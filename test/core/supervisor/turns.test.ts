@@ -25,7 +25,10 @@ async function stubbornStack(t: Test) {
   const kill = () => process.kill(-Number(table.need('stubborn').pid), 'SIGKILL')
   /** A restart whose caller gives up while it stops. */
   const abandonRestart = async () => {
-    const [row] = await processes.restart(['stubborn'], ADMIN, { ...waiting({ timeoutMs: 1000 }), ...HARD })
+    const [row] = await processes.restart(processes.select(['stubborn'], ADMIN), {
+      ...waiting({ timeoutMs: 1000 }),
+      ...HARD,
+    })
     t.match(row, { ok: false, error: { name: 'TIMEOUT', message: /what was begun goes on/ } })
     t.equal(table.get('stubborn')?.state, 'STOPPING')
   }
@@ -34,9 +37,9 @@ async function stubbornStack(t: Test) {
 
 await t.test('a call that waits for its turn ends at its deadline, and when it is cancelled', async (t) => {
   const { processes, waitState, table, kill } = await stubbornStack(t)
-  const stopping = processes.stop(['stubborn'], ADMIN, waiting(PATIENT))
+  const stopping = processes.stop(processes.select(['stubborn'], ADMIN), waiting(PATIENT))
   await waitState('stubborn', 'STOPPING')
-  const rows = await processes.restart(['stubborn', 'quick'], ADMIN, {
+  const rows = await processes.restart(processes.select(['stubborn', 'quick'], ADMIN), {
     ...waiting({ timeoutMs: 5000 }),
     ...HARD,
   })
@@ -45,7 +48,10 @@ await t.test('a call that waits for its turn ends at its deadline, and when it i
     { process: 'stubborn', ok: false, error: { name: 'TIMEOUT', message: /nothing was begun/ } },
   ])
   const cancel = new AbortController()
-  const queued = processes.start(['stubborn'], ADMIN, waiting({ ...PATIENT, signal: cancel.signal }))
+  const queued = processes.start(
+    processes.select(['stubborn'], ADMIN),
+    waiting({ ...PATIENT, signal: cancel.signal }),
+  )
   cancel.abort(new Error('enough'))
   await t.rejects(queued, { message: 'enough' })
   t.equal(table.get('stubborn')?.state, 'STOPPING', 'the first call still waits')
@@ -56,26 +62,35 @@ await t.test('a call that waits for its turn ends at its deadline, and when it i
 
 await t.test('a signal waits for nobody', async (t) => {
   const { processes, waitState, abandonRestart, states } = await stubbornStack(t)
-  const stopping = processes.stop(['stubborn'], ADMIN, waiting(PATIENT))
+  const stopping = processes.stop(processes.select(['stubborn'], ADMIN), waiting(PATIENT))
   await waitState('stubborn', 'STOPPING')
-  t.match(await processes.signal(['stubborn'], ADMIN, 'KILL', waiting(PATIENT)), [{ ok: true }])
+  t.match(await processes.signal(processes.select(['stubborn'], ADMIN), 'KILL', waiting(PATIENT)), [
+    { ok: true },
+  ])
   t.match(await stopping, [{ ok: true, changed: true }])
 
-  await processes.start(['stubborn'], ADMIN, waiting(PATIENT))
+  await processes.start(processes.select(['stubborn'], ADMIN), waiting(PATIENT))
   await abandonRestart()
-  await processes.signal(['stubborn'], ADMIN, 'KILL', waiting(PATIENT))
+  await processes.signal(processes.select(['stubborn'], ADMIN), 'KILL', waiting(PATIENT))
   await waitState('stubborn', 'RUNNING')
   t.pass('the restart that was given up goes on to its end')
 
-  await processes.signal(['quick'], ADMIN, 'KILL', waiting({ ...PATIENT, actor: 'token:night' }))
+  await processes.signal(
+    processes.select(['quick'], ADMIN),
+    'KILL',
+    waiting({ ...PATIENT, actor: 'token:night' }),
+  )
   await until(() => states('quick').some(({ to }) => to === 'EXITED'), 'its death')
 })
 
 await t.test('a stop that waits behind a restart takes its place when that is given up', async (t) => {
   const { processes, waitState, table, kill } = await stubbornStack(t)
-  const restarting = processes.restart(['stubborn'], ADMIN, { ...waiting({ timeoutMs: 2500 }), ...HARD })
+  const restarting = processes.restart(processes.select(['stubborn'], ADMIN), {
+    ...waiting({ timeoutMs: 2500 }),
+    ...HARD,
+  })
   await waitState('stubborn', 'STOPPING')
-  const stopping = processes.stop(['stubborn'], ADMIN, waiting(PATIENT))
+  const stopping = processes.stop(processes.select(['stubborn'], ADMIN), waiting(PATIENT))
   t.match(await restarting, [{ ok: false, error: { name: 'TIMEOUT' } }])
   kill()
   t.match(await stopping, [{ ok: true }])
@@ -90,7 +105,7 @@ await t.test(
     kill()
     await waitState('stubborn', 'RUNNING')
     const old = Number(stack.table.need('stubborn').pid)
-    const stopping = processes.stop(['stubborn'], ADMIN, waiting(PATIENT))
+    const stopping = processes.stop(processes.select(['stubborn'], ADMIN), waiting(PATIENT))
     await waitState('stubborn', 'STOPPING')
     await host.kill('SIGKILL')
     t.match(await stopping, [
@@ -124,6 +139,6 @@ await t.test('a restart that was given up does not come back in the next supervi
   await stopping
   await waitState('stubborn', 'STOPPED')
   // a start that was left over would come within a turn of its loop
-  await stack.processes.restart(['quick'], ADMIN, { ...waiting(PATIENT), ...HARD })
+  await stack.processes.restart(stack.processes.select(['quick'], ADMIN), { ...waiting(PATIENT), ...HARD })
   t.equal(stack.table.get('stubborn')?.state, 'STOPPED')
 })

@@ -1,0 +1,132 @@
+// The order of judgement of the protocol up to the effect: method, scope, parameters, then the programs and users of
+// the token, then the policy of the host. The dispatcher and `policy.explain` both go this way.
+
+import type * as z from 'zod'
+import type { CallSource, Context, Explanation } from '../methods/context.ts'
+import { METHODS } from '../methods/index.ts'
+import { AgentError } from '../protocol/errors.ts'
+import type { MethodSpec } from '../protocol/method.ts'
+import type { Violation } from '../protocol/policy.ts'
+
+type AnyMethod = MethodSpec<z.ZodObject, z.ZodObject, Context>
+
+/** A call that may be made as far as its form and the caller's scopes go. */
+export interface Call {
+  name: string
+  method: AnyMethod
+  params: Record<string, unknown>
+  key: string | undefined
+}
+
+/** A call that nothing speaks against. */
+export interface JudgedCall {
+  /** What the policy said on admin.sock, which it does not bind. Grows while the call runs. */
+  warnings: Violation[]
+  /** What the call is about is not there: told where the effect would be, after the outcome that its key may have. */
+  missing: AgentError | null
+  /** The effect. */
+  run(): Promise<Record<string, unknown>> | Record<string, unknown>
+}
+
+const ISSUES_MAX = 3
+const ISSUE_CHARS = 300
+
+const TABLE = new Map(Object.entries<unknown>(METHODS) as [string, AnyMethod][])
+
+/** @throws {AgentError} METHOD_NOT_FOUND, FORBIDDEN, INVALID_PARAMS, in this order */
+export function readCall(
+  name: string,
+  raw: Record<string, unknown>,
+  { principal }: Pick<CallSource, 'principal'>,
+): Call {
+  const method = TABLE.get(name)
+  if (!method) throw new AgentError('METHOD_NOT_FOUND', `there is no method ${name.slice(0, 64)}`)
+  if (method.scope !== 'any' && !principal.scopes.has(method.scope))
+    throw new AgentError('FORBIDDEN', `${name} needs the scope ${method.scope}`, {
+      facts: { rule: 'scope', scope: method.scope },
+    })
+  const { idempotencyKey, ...params } = paramsOf(method, raw)
+  return { name, method, params, key: typeof idempotencyKey === 'string' ? idempotencyKey : undefined }
+}
+
+/**
+ * Judges a call by the rights of who makes it and by the policy. Nothing is changed.
+ * @throws {AgentError} FORBIDDEN, POLICY_DENIED
+ */
+export async function judgeCall({ name, method, params }: Call, source: CallSource): Promise<JudgedCall> {
+  const { policy, principal } = source
+  const warnings: Violation[] = []
+  const context: Context = {
+    ...source,
+    enforce: async (judging) => {
+      const verdict = await policy.enforce(judging)
+      warnings.push(...verdict.violations)
+      return verdict
+    },
+    explain: (other, given) => explainCall(other, given, source),
+  }
+  if (method.allPrograms && !principal.programs.includes('*'))
+    throw new AgentError('FORBIDDEN', `${name} is for those who may see all programs`, {
+      facts: { rule: 'token.programs' },
+    })
+  let subject: unknown
+  let missing: AgentError | null = null
+  try {
+    subject = await method.judge?.(params, context)
+  } catch (error) {
+    if (!(error instanceof AgentError) || error.code === 'FORBIDDEN' || error.code === 'POLICY_DENIED')
+      throw error
+    missing = error
+  }
+  const { mutating, switches = [] } = method
+  if (mutating)
+    await context.enforce(policy.judge({ kind: 'call', method: name, mutating, switches }, principal))
+  const run = () => {
+    if (missing) throw missing
+    return method.run(params, context, subject)
+  }
+  return { warnings, missing, run }
+}
+
+/**
+ * What would happen to the caller with a call, as far as rights and policy go. The key is not asked for.
+ * @throws {AgentError} METHOD_NOT_FOUND, INVALID_PARAMS
+ */
+async function explainCall(
+  name: string,
+  raw: Record<string, unknown>,
+  source: CallSource,
+): Promise<Explanation> {
+  try {
+    const { missing, warnings } = await judgeCall(readCall(name, raw, source), source)
+    const [warning] = warnings
+    if (warning) {
+      const text = `allowed on admin.sock alone, which stands above the policy: ${warning.text}`
+      return { allowed: true, rule: warning.rule, text, violations: warnings }
+    }
+    const text = missing ? `allowed, but it would fail now: ${missing.message} (${missing.code})` : 'allowed'
+    return { allowed: true, rule: null, text, violations: [] }
+  } catch (error) {
+    if (!(error instanceof AgentError)) throw error
+    const { code, message: text, facts } = error
+    if (code !== 'FORBIDDEN' && code !== 'POLICY_DENIED') throw error
+    const rule = String(facts['rule'])
+    const violations = (facts['violations'] as Violation[] | undefined) ?? [{ code, rule, text }]
+    return { allowed: false, rule, text, violations }
+  }
+}
+
+function paramsOf(method: AnyMethod, raw: Record<string, unknown>): Record<string, unknown> {
+  const parsed = method.params.safeParse(raw)
+  if (parsed.success) return parsed.data
+  const issues = parsed.error.issues.slice(0, ISSUES_MAX).map(({ path, message }) => ({
+    path: path.join('.').slice(0, ISSUE_CHARS),
+    message: message.slice(0, ISSUE_CHARS),
+  }))
+  throw invalid(issues)
+}
+
+export function invalid(issues: { path: string; message: string }[]): AgentError {
+  const text = issues.map(({ path, message }) => `${path || 'params'}: ${message}`).join('; ')
+  return new AgentError('INVALID_PARAMS', text, { facts: { issues } })
+}
