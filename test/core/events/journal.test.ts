@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
@@ -185,6 +186,34 @@ await t.test('what left the journal cannot be had', async (t) => {
   t.equal(begin().bus.oldestKept, journal.oldestSeq)
 })
 
+await t.test('a disk that takes nothing', { skip: noNamespace() }, async (t) => {
+  await t.test('events go on, and the journal is complete when there is room again', (t) => {
+    const folder = t.testdir()
+    const script = join(import.meta.dirname, 'full-disk-journal.ts')
+    // a small disk that nobody but this shell and its child sees
+    const shell = 'mount -t tmpfs -o size=1m tmpfs "$1" && exec "$2" --import tsx "$3" "$1"'
+    const said = execFileSync('unshare', ['-rm', 'sh', '-c', shell, 'sh', folder, process.execPath, script], {
+      env: { ...process.env, NODE_OPTIONS: '' },
+    })
+    t.same(JSON.parse(said.toString()), { onFull: 'behind', isWhole: true, goesOn: true })
+    t.end()
+  })
+  await t.test(
+    'a restart meanwhile begins a new epoch: numbers were given that the disk does not have',
+    (t) => {
+      const { begin, folder, state } = runs(t)
+      const first = begin()
+      publish(first.bus, 3)
+      writeFileSync(
+        join(folder, 'state.json'),
+        JSON.stringify({ ...state(), state: 'behind' }).padEnd(255) + '\n',
+      )
+      t.not(begin().bus.epoch, first.bus.epoch)
+      t.end()
+    },
+  )
+})
+
 await t.test('only its owner may read', (t) => {
   const { begin, folder, newest } = runs(t)
   publish(begin().bus, 1)
@@ -193,3 +222,12 @@ await t.test('only its owner may read', (t) => {
   t.equal(statSync(join(folder, 'state.json')).mode & 0o777, 0o600)
   t.end()
 })
+
+function noNamespace(): string | false {
+  try {
+    execFileSync('unshare', ['-rm', 'true'], { stdio: 'ignore' })
+    return false
+  } catch {
+    return 'no mount namespace can be made here'
+  }
+}
