@@ -1,14 +1,14 @@
-import { existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { existsSync, mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DEFAULT_CONFIG, loadConfig } from '../../config.ts'
 import { writeFileAtomic } from '../../lib/atomic-file.ts'
-import { packagedFile } from '../../packaged.ts'
 import type { Globals } from '../globals.ts'
+import { certificateText, hostCertificate, newConfig } from './init-tls.ts'
 import { installText, withInstall } from './listener.ts'
 
 /**
- * Makes a host ready: the config file when there is none, the folders, the event listener in supervisord. `--remove`
- * takes the listener out again and leaves config, tokens and state.
+ * Makes a host ready: the config file and a certificate when there are none, the folders, the event listener in
+ * supervisord. `--remove` takes the listener out again and leaves config, certificate, tokens and state.
  */
 export async function initCommand(options: { remove?: boolean }, globals: Globals): Promise<number> {
   const say = (text: string) => {
@@ -31,17 +31,19 @@ export async function initCommand(options: { remove?: boolean }, globals: Global
   const isNew = !existsSync(path)
   if (isNew) {
     mkdirSync(dirname(path), { recursive: true, mode: 0o755 })
-    await writeFileAtomic(path, readFileSync(packagedFile('config.example.yaml'), 'utf8'), 0o600)
+    await writeFileAtomic(path, newConfig(path), 0o600)
     say(`wrote ${path} (defaults; every key is explained there)`)
   } else say(`kept ${path}`)
   const config = loadConfig(path)
   mkdirSync(config.stateDir, { recursive: true, mode: 0o700 })
   mkdirSync(config.listen.runDir, { recursive: true, mode: 0o755 })
+  const certificate = await hostCertificate(config, path).catch((error: Error) => error.message)
+  say(typeof certificate === 'string' ? `no certificate: ${certificate}` : certificateText(certificate))
   const outcome = await withInstall(config, 'install', (install) => install.install())
   say(installText(outcome))
   say('next: systemctl enable --now supervisor-agent, then: agent token create panel --role operator')
-  tellJson(globals, { config: path, configWritten: isNew, listener: outcome })
-  return outcome.groupState === 'RUNNING' ? 0 : 1
+  tellJson(globals, { config: path, configWritten: isNew, certificate, listener: outcome })
+  return outcome.groupState === 'RUNNING' && typeof certificate !== 'string' ? 0 : 1
 }
 
 function tellJson({ json }: Globals, outcome: object): void {
