@@ -41,6 +41,7 @@ const PINNED: Record<string, readonly [scope: string, effect: string]> = {
   'token.create': ['admin', CHANGES],
   'token.rotate': ['admin', CHANGES],
   'token.revoke': ['admin', CHANGES],
+  'policy.explain': ['read', READS],
 }
 
 /** Parameters and result fields that protocol.md names; results may grow. */
@@ -73,6 +74,7 @@ const FIELDS: Record<string, readonly [params: string, result: string]> = {
   'token.create': ['name role scopes programs users expiresAt', 'token record'],
   'token.rotate': ['token', 'token record'],
   'token.revoke': ['token cascade', 'record'],
+  'policy.explain': ['method params', 'allowed rule text'],
 }
 
 const ERROR_CODES: Record<string, number> = {

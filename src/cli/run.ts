@@ -89,6 +89,13 @@ export function buildProgram(done: (status: number) => void): Command {
     .action(async (name: string, options: object) =>
       done(await (await import('./commands/token-create.ts')).createToken(name, options, globals())),
     )
+  commandAt(program, 'policy explain')
+    .description('Say what would happen with a call, and which rule decides: policy explain -- METHOD JSON.')
+    .argument('<method>')
+    .argument('[params]', 'its parameters as JSON')
+    .action(async (method: string, params: string | undefined) =>
+      done(await (await import('./commands/policy-explain.ts')).explainPolicy(method, params, globals())),
+    )
   program
     .command('init')
     .description('Make this host ready: config, folders, event listener in supervisord.')
@@ -152,6 +159,7 @@ async function callMethod(
     })
     progress.end()
     process.stdout.write(globals.json ? `${JSON.stringify(result)}\n` : print(method, result))
+    if (!globals.json && !globals.quiet) tellWarnings(result)
     return exitOf(method, result)
   } catch (error) {
     // scripts read 4 as: the state is not known
@@ -163,6 +171,12 @@ async function callMethod(
     process.off('SIGINT', interrupt)
     await client.close()
   }
+}
+
+/** What the policy denies to all but this socket. */
+function tellWarnings({ warnings }: Record<string, unknown>): void {
+  if (!Array.isArray(warnings)) return
+  for (const warning of warnings) process.stderr.write(`warning: ${harmless(String(warning))}\n`)
 }
 
 function exitOf(method: MethodName, result: Record<string, unknown>): number {

@@ -2,6 +2,7 @@ import type * as z from 'zod'
 import { agentMethods } from './agent.ts'
 import { eventMethods } from './event.ts'
 import { logMethods } from './log.ts'
+import { policyMethods } from './policy.ts'
 import { processMethods } from './process.ts'
 import { rpcMethods } from './rpc.ts'
 import { supervisorMethods } from './supervisor.ts'
@@ -16,6 +17,7 @@ export const METHODS = {
   ...supervisorMethods,
   ...eventMethods,
   ...tokenMethods,
+  ...policyMethods,
 }
 
 export type Methods = typeof METHODS

@@ -31,8 +31,8 @@ export async function placeOf(findings: Findings, path: string): Promise<Place &
 /** Judges the folder that a program starts in. @returns the path to use */
 export async function judgeDirectory(findings: Findings, directory: string): Promise<string> {
   const { directories } = findings.rules
-  if (directories.length === 0 && !isAbsolute(directory)) return directory
   if (!isAbsolute(directory) || /[%\p{Cc}]/u.test(directory)) {
+    if (directories.length === 0) return directory
     findings.deny('directories', `${directory}: write the folder with its full path, without %`, 'directory')
     return directory
   }
