@@ -13,6 +13,7 @@ import { Config, parseConfig } from '../src/config.ts'
 import { METHODS } from '../src/methods/index.ts'
 import { EVENTS, WireEvent } from '../src/protocol/events.ts'
 import { Bookmark, Gap, Hello, Incoming, LogNotification, Progress, Request } from '../src/protocol/frames.ts'
+import { PANEL_MESSAGES } from '../src/protocol/panel.ts'
 
 const ROOT = resolve(import.meta.dirname, '..')
 const run = promisify(execFile)
@@ -181,6 +182,7 @@ const NOTIFICATIONS: Record<string, z.ZodType> = {
   bookmark: Bookmark,
   log: LogNotification,
   progress: Progress,
+  ...PANEL_MESSAGES,
 }
 
 /** The values of a block: one, or one a line. */
