@@ -8,6 +8,9 @@ import { IdempotencyKeys } from './core/access/idempotency.ts'
 import { LOCAL_ADMIN, localAgent } from './core/access/local-principals.ts'
 import { TokenService } from './core/access/token-service.ts'
 import { TokenStore } from './core/access/tokens.ts'
+import { AuditLog } from './core/audit/log.ts'
+import { auditPaths } from './core/audit/paths.ts'
+import { AuditService } from './core/audit/service.ts'
 import { EventBus } from './core/events/bus.ts'
 import { EventJournal } from './core/events/journal.ts'
 import { Chores } from './core/host/chores.ts'
@@ -20,6 +23,7 @@ import { panelPrincipal } from './core/panel/panel-principal.ts'
 import { Pins } from './core/panel/pins.ts'
 import { Policy } from './core/policy/policy.ts'
 import { SupervisorStack } from './core/supervisor/stack.ts'
+import { atMost } from './lib/at-most.ts'
 import { Teardown } from './lib/teardown.ts'
 import type { Logger } from './logger.ts'
 import type { Services } from './methods/context.ts'
@@ -84,7 +88,7 @@ async function build(
   tokens.onChange((ids) => {
     for (const token of tokens.list())
       if (ids.includes(token.id) && !tokens.isInForce(token.id))
-        bus.publish('token.revoked', { token: token.name })
+        bus.publish('token.revoked', { token: token.name }, token.revokedBy)
   })
 
   const logs = new LogService()
@@ -101,7 +105,12 @@ async function build(
     logger,
   })
 
-  const keys = new IdempotencyKeys()
+  const keys = new IdempotencyKeys({ folder: join(config.stateDir, 'results'), logger })
+  await keys.start()
+  teardown.defer(() => keys.stop())
+  const paths = auditPaths(config.stateDir)
+  const audit = new AuditLog({ paths, logger })
+  teardown.defer(() => audit.stop())
   const services: Services = {
     agent: {
       name: config.name,
@@ -120,10 +129,11 @@ async function build(
     supervisor: supervisor.service,
     tokens: new TokenService({ store: tokens }),
     policy,
+    audit: new AuditService({ log: audit, paths }),
   }
   const sessions = new SessionServer({
     services,
-    dispatcher: new Dispatcher({ keys, logger }),
+    dispatcher: new Dispatcher({ keys, audit, logger }),
     limits: LIMITS,
     logger,
   })
@@ -201,6 +211,7 @@ async function build(
   chores.add('tokens', '*/30 * * * * *', () => tokens.expireSweep())
   chores.add('journal', '0 17 * * * *', () => journal.retain())
   chores.add('idempotency', '0 13 * * * *', () => keys.sweep())
+  chores.add('audit', '23 * * * * *', () => audit.settle())
   const sample = () => usage.sample(supervisor.table.all().flatMap(({ pid }) => (pid === null ? [] : [pid])))
   sample()
   chores.add('usage', '*/10 * * * * *', sample)
@@ -232,18 +243,6 @@ function panelLink(
     principal: panelPrincipal(panel),
     ...deps,
   })
-}
-
-async function atMost(ms: number, task: Promise<void>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, ms)
-  })
-  try {
-    await Promise.race([task, late])
-  } finally {
-    clearTimeout(timer)
-  }
 }
 
 function readTls(paths: { cert: string; key: string; clientCa: string }) {

@@ -42,6 +42,8 @@ const PINNED: Record<string, readonly [scope: string, effect: string]> = {
   'token.rotate': ['admin', CHANGES],
   'token.revoke': ['admin', CHANGES],
   'policy.explain': ['read', READS],
+  'audit.list': ['admin', READS],
+  'audit.verify': ['admin', READS],
 }
 
 /** Parameters and result fields that protocol.md names; results may grow. */
@@ -75,6 +77,8 @@ const FIELDS: Record<string, readonly [params: string, result: string]> = {
   'token.rotate': ['token', 'token record'],
   'token.revoke': ['token cascade', 'record'],
   'policy.explain': ['method params', 'allowed rule text'],
+  'audit.list': ['since limit', 'records'],
+  'audit.verify': ['', 'ok brokenAt'],
 }
 
 const ERROR_CODES: Record<string, number> = {

@@ -17,7 +17,7 @@ interface Property {
 export type CallMethod = (method: MethodName, params: Record<string, unknown>) => Promise<void>
 
 /** Commands with a shape of their own, written by hand. */
-const BY_HAND = new Set(['policy explain', 'token create'])
+const BY_HAND = new Set(['policy explain', 'token create', 'audit verify'])
 
 /** Adds a command for every method that has one. */
 export function addMethodCommands(program: Command, call: CallMethod): void {
@@ -67,6 +67,7 @@ const GROUPS: Record<string, string> = {
   supervisor: 'Look at supervisord itself, apply its files, restart it.',
   token: 'Make, list, rotate and revoke tokens.',
   policy: 'What this host allows.',
+  audit: 'Who did what; whether the records are what was written.',
   listener: 'The event listener in supervisord.',
   config: 'The config file.',
 }

@@ -99,6 +99,35 @@ const PRINTERS: { [M in MethodName]?: Printer<M> } = {
         token.revokedAt ? 'revoked' : token.expiresAt ? `until ${token.expiresAt}` : 'in force',
       ]),
     ),
+  'audit.list': ({ records }) =>
+    table(
+      ['AT', 'ACTOR', 'FROM', 'METHOD', 'SUBJECT', 'OUTCOME', 'MS'],
+      records.map((record) => [
+        record.at.slice(0, 19),
+        record.actor,
+        record.remote ?? '-',
+        record.method ?? '-',
+        record.subject?.join(' ') || '-',
+        [
+          record.count === undefined ? record.outcome : `${record.count} ${record.outcome}`,
+          record.rule ? `(${record.rule})` : '',
+          record.replayed ? '(repeat)' : '',
+        ]
+          .filter(Boolean)
+          .join(' '),
+        String(record.durationMs ?? '-'),
+      ]),
+    ),
+  'audit.verify': ({ ok, records, first, last, hash, torn, unwritten, brokenAt, reason }) => {
+    const marks = [
+      ...(torn > 0 ? [`${torn} torn by an abrupt end`] : []),
+      ...(unwritten > 0 ? [`${unwritten} not taken by the disk`] : []),
+    ]
+    const tail = marks.length > 0 ? `; ${marks.join(', ')}` : ''
+    if (!ok) return `${paint('red', 'BROKEN')} at record ${brokenAt}: ${harmless(reason ?? '')}${tail}\n`
+    if (records === 0) return `no records${tail}\n`
+    return `ok: records ${first} to ${last}${tail}\nkeep elsewhere: ${last} ${hash}\n`
+  },
   'token.rotate': ({ token }) => `${token ?? ''}\n`,
   'token.revoke': ({ record }) => `${record.name} is revoked; its sessions are closed\n`,
 }

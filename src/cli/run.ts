@@ -89,6 +89,9 @@ export function buildProgram(done: (status: number) => void): Command {
     .action(async (name: string, options: object) =>
       done(await (await import('./commands/token-create.ts')).createToken(name, options, globals())),
     )
+  commandAt(program, 'audit verify')
+    .description('Find an edited, removed, reordered or truncated record; needs no running agent.')
+    .action(async () => done(await (await import('./commands/audit-verify.ts')).verifyCommand(globals())))
   commandAt(program, 'policy explain')
     .description('Say what would happen with a call, and which rule decides: policy explain -- METHOD JSON.')
     .argument('<method>')

@@ -1,5 +1,6 @@
 import type { Principal } from '../core/access/principal.ts'
 import type { TokenService } from '../core/access/token-service.ts'
+import type { AuditService } from '../core/audit/service.ts'
 import type { EventBus } from '../core/events/bus.ts'
 import type { CronDaemon } from '../core/host/cron-daemon.ts'
 import type { Policy } from '../core/policy/policy.ts'
@@ -35,6 +36,7 @@ export interface Services {
   supervisor: SupervisorService
   tokens: TokenService
   policy: Policy
+  audit: AuditService
 }
 
 export interface EventFilter {
@@ -66,6 +68,8 @@ export interface Streams {
 /** What a call comes with, from the session that it came over. */
 export interface CallSource extends Services {
   principal: Principal
+  /** Where it is from: an address, or the path of the socket. */
+  remote: string
   /** Aborts when the caller cancels, leaves, or the agent stops. */
   signal: AbortSignal
   streams: Streams

@@ -1,5 +1,6 @@
 import type * as z from 'zod'
 import { agentMethods } from './agent.ts'
+import { auditMethods } from './audit.ts'
 import { eventMethods } from './event.ts'
 import { logMethods } from './log.ts'
 import { policyMethods } from './policy.ts'
@@ -18,6 +19,7 @@ export const METHODS = {
   ...eventMethods,
   ...tokenMethods,
   ...policyMethods,
+  ...auditMethods,
 }
 
 export type Methods = typeof METHODS

@@ -3,6 +3,7 @@ import { mutation, query } from '../protocol/method.ts'
 import { ProcessName, Select } from '../protocol/names.ts'
 import { ProcessResult } from '../protocol/process.ts'
 import type { Context } from './context.ts'
+import { observedProcesses } from './observed.ts'
 
 const Cursor = z.string().max(128).describe('where a former answer ended; opaque')
 const Channel = z.enum(['stdout', 'stderr'])
@@ -84,6 +85,7 @@ export const logMethods = {
     },
     cli: { command: 'clear', positional: ['select'] },
     judge: ({ select }, { processes, principal }: Context) => processes.select(select, principal),
+    observe: (_params, context: Context, entries) => observedProcesses(context, entries),
     run: (_params, { logs }: Context, entries) => ({ results: logs.clear(entries) }),
   }),
 }

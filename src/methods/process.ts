@@ -4,6 +4,7 @@ import { mutation, query } from '../protocol/method.ts'
 import { Instant, ProcessName, Select } from '../protocol/names.ts'
 import { Process, ProcessResult } from '../protocol/process.ts'
 import type { Context } from './context.ts'
+import { observedProcesses } from './observed.ts'
 
 const TimeoutMs = z
   .int()
@@ -88,6 +89,7 @@ export const processMethods = {
     },
     cli: { command: 'start', positional: ['select'] },
     judge: ({ select }, { processes, principal }: Context) => processes.select(select, principal),
+    observe: (_params, context: Context, entries) => observedProcesses(context, entries),
     run: async ({ wait, timeoutMs }, context: Context, entries) => ({
       results: await context.processes.start(entries, options(context, wait, timeoutMs)),
     }),
@@ -105,6 +107,7 @@ export const processMethods = {
     },
     cli: { command: 'stop', positional: ['select'] },
     judge: ({ select }, { processes, principal }: Context) => processes.select(select, principal),
+    observe: (_params, context: Context, entries) => observedProcesses(context, entries),
     run: async ({ wait, timeoutMs }, context: Context, entries) => ({
       results: await context.processes.stop(entries, options(context, wait, timeoutMs)),
     }),
@@ -136,6 +139,7 @@ export const processMethods = {
     },
     cli: { command: 'restart', positional: ['select'] },
     judge: ({ select }, { processes, principal }: Context) => processes.select(select, principal),
+    observe: (_params, context: Context, entries) => observedProcesses(context, entries),
     run: async ({ wait, timeoutMs, mode, maxUnavailable }, context: Context, entries) => ({
       results: await context.processes.restart(entries, {
         ...options(context, wait, timeoutMs),
@@ -165,6 +169,7 @@ export const processMethods = {
     },
     cli: { command: 'signal', positional: ['signal', 'select'] },
     judge: ({ select }, { processes, principal }: Context) => processes.select(select, principal),
+    observe: (_params, context: Context, entries) => observedProcesses(context, entries),
     run: async ({ signal }, context: Context, entries) => ({
       results: await context.processes.signal(entries, signal, options(context, false, 60_000)),
     }),
@@ -178,7 +183,9 @@ export const processMethods = {
     errors: ['POLICY_DENIED', 'PROCESS_NOT_FOUND', 'FORBIDDEN', 'SUPERVISOR_FAULT', 'SUPERVISOR_UNREACHABLE'],
     example: { params: { process: 'console', text: 'reload\n' }, result: {} },
     switches: ['allowStdin'],
+    secretParams: ['text'],
     judge: ({ process }, { processes, principal }: Context) => processes.select([process], principal),
+    observe: (_params, context: Context, entries) => observedProcesses(context, entries),
     run: async ({ text }, { processes, signal }: Context, entries) => {
       await processes.stdin(entries, text, signal)
       return {}

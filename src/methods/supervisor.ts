@@ -3,6 +3,7 @@ import { SupervisorState } from '../protocol/events.ts'
 import { mutation, query } from '../protocol/method.ts'
 import { GroupName } from '../protocol/names.ts'
 import type { Context } from './context.ts'
+import { observedSupervisor } from './observed.ts'
 
 const Groups = z.strictObject({
   added: z.array(z.string()),
@@ -84,6 +85,7 @@ export const supervisorMethods = {
     example: { params: {}, result: groups },
     cli: { command: 'supervisor reread' },
     allPrograms: true,
+    observe: (_params, context: Context) => observedSupervisor(context),
     run: (_params, { supervisor, signal }: Context) => supervisor.reread(signal),
   }),
 
@@ -110,6 +112,7 @@ export const supervisorMethods = {
     ],
     example: { params: { groups: ['worker'] }, result: groups },
     cli: { command: 'supervisor update', positional: ['groups'] },
+    observe: (_params, context: Context) => observedSupervisor(context),
     run: ({ groups: wanted }, { supervisor, principal, signal }: Context) =>
       supervisor.update(wanted, principal, signal),
   }),
@@ -123,6 +126,7 @@ export const supervisorMethods = {
     example: { params: {}, result: {} },
     cli: { command: 'supervisor restart' },
     switches: ['allowSupervisorShutdown'],
+    observe: (_params, context: Context) => observedSupervisor(context),
     run: async (_params, { supervisor, principal, signal }: Context) => {
       await supervisor.restart(principal, signal)
       return {}
@@ -138,6 +142,7 @@ export const supervisorMethods = {
     example: { params: {}, result: {} },
     cli: { command: 'supervisor shutdown' },
     switches: ['allowSupervisorShutdown'],
+    observe: (_params, context: Context) => observedSupervisor(context),
     run: async (_params, { supervisor, principal, signal }: Context) => {
       await supervisor.shutdown(principal, signal)
       return {}

@@ -3,6 +3,7 @@ import { mutation, query } from '../protocol/method.ts'
 import { Glob, Instant, TokenName } from '../protocol/names.ts'
 import { Role, Scope } from '../protocol/scopes.ts'
 import type { Context } from './context.ts'
+import { observedToken } from './observed.ts'
 
 /** A token without its secret. */
 export const TokenView = z.strictObject({
@@ -16,6 +17,7 @@ export const TokenView = z.strictObject({
   createdBy: z.string(),
   expiresAt: Instant.optional(),
   revokedAt: Instant.optional(),
+  revokedBy: z.string().optional(),
   lastUsedAt: Instant.optional(),
 })
 
@@ -66,6 +68,7 @@ export const tokenMethods = {
     secretResults: ['token'],
     cli: { command: 'token create', positional: ['name'] },
     switches: ['allowRemoteTokens'],
+    observe: ({ name }, context: Context) => observedToken(context, name),
     run: (wish, { tokens, principal }: Context) => tokens.createFor(principal, wish),
   }),
 
@@ -84,6 +87,7 @@ export const tokenMethods = {
         policy.judge({ kind: 'call', method: 'token.rotate', mutating: true, switches }, principal),
       )
     },
+    observe: ({ token }, context: Context) => observedToken(context, token),
     run: ({ token }, { tokens, principal }: Context) => tokens.rotateFor(principal, token),
   }),
 
@@ -101,8 +105,9 @@ export const tokenMethods = {
       result: { record: { ...record, revokedAt: '2026-11-22T11:00:00.000Z' } },
     },
     cli: { command: 'token revoke', positional: ['token'] },
-    run: async ({ token, cascade }, { tokens }: Context) => ({
-      record: await tokens.revoke(token, { cascade }),
+    observe: ({ token }, context: Context) => observedToken(context, token),
+    run: async ({ token, cascade }, { tokens, principal }: Context) => ({
+      record: await tokens.revoke(token, { cascade, by: principal.actor }),
     }),
   }),
 }

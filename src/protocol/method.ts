@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import type { ErrorCode } from './errors.ts'
+import type { ErrorCode, ErrorFacts } from './errors.ts'
 import { IdempotencyKey } from './names.ts'
 import type { PolicySwitch } from './policy.ts'
 import type { Scope } from './scopes.ts'
@@ -27,6 +27,10 @@ export interface MethodSpec<P extends z.ZodObject, R extends z.ZodObject, C, S =
   cli?: CliSpec
   /** Names of result fields that must never be kept for a replay. */
   secretResults?: readonly string[]
+  /** Paths of parameters that no record shows, such as `text` or `definition.environment`. */
+  secretParams?: readonly string[]
+  /** The state that the call is about, as it is now: for those who ask what became of a call that was cut short. */
+  observe?(params: z.output<P>, context: C, subject: S | undefined): ErrorFacts
   /** True when it is only for those who may see all programs. */
   allPrograms?: boolean
   /** Switches of the host's policy that must be on, for all but admin.sock. */
@@ -41,6 +45,8 @@ export interface MethodSpec<P extends z.ZodObject, R extends z.ZodObject, C, S =
 }
 
 type Draft<P extends z.ZodObject, R extends z.ZodObject, C, S> = Omit<MethodSpec<P, R, C, S>, 'mutating'>
+
+type Observable<D extends { observe?: unknown }> = D & { observe: NonNullable<D['observe']> }
 
 /** A method that only reads. */
 export function query<P extends z.ZodObject, R extends z.ZodObject, C, S>(
@@ -70,7 +76,9 @@ type Extended<O extends z.ZodObject, S extends z.ZodRawShape> = z.ZodObject<
  * A method that changes something: `idempotencyKey` joins its parameters, `replayed` and `warnings` its result. Its
  * `run` sees none of them.
  */
-export function mutation<P extends z.ZodObject, R extends z.ZodObject, C, S>(draft: Draft<P, R, C, S>) {
+export function mutation<P extends z.ZodObject, R extends z.ZodObject, C, S>(
+  draft: Observable<Draft<P, R, C, S>>,
+) {
   const params = extended(draft.params, KEYED)
   const result = extended(draft.result, MARKS)
   const switches = [...(SWITCHES[draft.scope] ?? []), ...(draft.switches ?? [])]

@@ -1,9 +1,11 @@
 // From a request to its result: the judgement, then idempotency, then the effect. Knows no transport and no frame.
 
 import type { IdempotencyKeys } from '../core/access/idempotency.ts'
+import type { AuditLog } from '../core/audit/log.ts'
 import type { Logger } from '../logger.ts'
 import type { CallSource } from '../methods/context.ts'
 import { AgentError, type ErrorCode } from '../protocol/errors.ts'
+import { type Caller, CallRecord } from './call-record.ts'
 import { type Call, invalid, type JudgedCall, judgeCall, readCall } from './judgement.ts'
 
 type Result = Record<string, unknown>
@@ -21,17 +23,56 @@ const REFUSALS: ReadonlySet<ErrorCode> = new Set([
 ])
 const ISSUES_MAX = 3
 
+interface Warning {
+  rule: string
+  text: string
+}
+
+/** What an administrator may do although the disk takes no record of it. */
+const NO_KEY: Warning = {
+  rule: 'idempotency',
+  text: 'the disk takes no record: after a restart of the agent the same call would run again',
+}
+const NO_AUDIT: Warning = {
+  rule: 'audit',
+  text: 'the disk takes no record: this call is missing in the audit',
+}
+
 export class Dispatcher {
   readonly #keys: IdempotencyKeys
+  readonly #audit: AuditLog
   readonly #logger: Logger
 
-  constructor(deps: { keys: IdempotencyKeys; logger: Logger }) {
+  constructor(deps: { keys: IdempotencyKeys; audit: AuditLog; logger: Logger }) {
     this.#keys = deps.keys
+    this.#audit = deps.audit
     this.#logger = deps.logger
   }
 
   /** @throws {AgentError} whatever the method or the judgement before it says */
   async dispatch(name: string, raw: Record<string, unknown>, source: CallSource): Promise<Result> {
+    const record = new CallRecord(this.#audit, source, name, raw)
+    try {
+      const result = await this.#judged(name, raw, source, record)
+      record.over({ result })
+      return result
+    } catch (error) {
+      record.over({ error })
+      throw error
+    }
+  }
+
+  /** A call was refused before it came here. */
+  refused(name: string, raw: Record<string, unknown>, caller: Caller, error: AgentError): void {
+    new CallRecord(this.#audit, caller, name, raw).over({ error })
+  }
+
+  async #judged(
+    name: string,
+    raw: Record<string, unknown>,
+    source: CallSource,
+    record: CallRecord,
+  ): Promise<Result> {
     const { principal } = source
     const call = readCall(name, raw, source)
     const { method, params, key } = call
@@ -40,17 +81,34 @@ export class Dispatcher {
         { path: 'idempotencyKey', message: 'every call that changes something needs one over TCP' },
       ])
     const judged = await judgeCall(call, source)
-    if (!method.mutating || key === undefined) return await this.#run(call, judged)
+    if (!method.mutating) return await this.#run(call, judged)
+    const run = (hasKey: boolean) =>
+      record.around((isRecorded) =>
+        this.#run(call, judged, [...(hasKey ? [] : [NO_KEY]), ...(isRecorded ? [] : [NO_AUDIT])]),
+      )
+    if (key === undefined) return await run(true)
     return await this.#keys.run(
-      { owner: principal.id, key, method: name, params, secrets: method.secretResults ?? [] },
-      () => this.#run(call, judged),
+      {
+        owner: principal.id,
+        key,
+        method: name,
+        params,
+        secrets: method.secretResults ?? [],
+        mayRunUnrecorded: principal.isAbovePolicy,
+        observe: () => judged.observe(),
+      },
+      run,
       isRefusal,
     )
   }
 
-  async #run({ name, method }: Call, judged: JudgedCall): Promise<Result> {
+  async #run(
+    { name, method }: Call,
+    judged: JudgedCall,
+    unrecorded: readonly Warning[] = [],
+  ): Promise<Result> {
     const given = await judged.run()
-    const result = method.mutating ? withWarnings(given, judged.warnings) : given
+    const result = method.mutating ? withWarnings(given, [...judged.warnings, ...unrecorded]) : given
     const parsed = method.result.safeParse(result)
     if (parsed.success) return parsed.data
     this.#logger.error(
@@ -62,7 +120,7 @@ export class Dispatcher {
 }
 
 /** What the policy would have denied, beside what the method itself warns of. */
-function withWarnings(result: Result, warnings: JudgedCall['warnings']): Result {
+function withWarnings(result: Result, warnings: readonly Warning[]): Result {
   if (warnings.length === 0) return result
   const own = Array.isArray(result['warnings']) ? (result['warnings'] as unknown[]) : []
   return { ...result, warnings: [...own, ...warnings.map(({ rule, text }) => `${rule}: ${text}`)] }

@@ -4,7 +4,7 @@
 import type * as z from 'zod'
 import type { CallSource, Context, Explanation } from '../methods/context.ts'
 import { METHODS } from '../methods/index.ts'
-import { AgentError } from '../protocol/errors.ts'
+import { AgentError, type ErrorFacts } from '../protocol/errors.ts'
 import type { MethodSpec } from '../protocol/method.ts'
 import type { Violation } from '../protocol/policy.ts'
 
@@ -24,6 +24,8 @@ export interface JudgedCall {
   warnings: Violation[]
   /** What the call is about is not there: told where the effect would be, after the outcome that its key may have. */
   missing: AgentError | null
+  /** The state that the call is about. */
+  observe(): ErrorFacts
   /** The effect. */
   run(): Promise<Record<string, unknown>> | Record<string, unknown>
 }
@@ -31,7 +33,8 @@ export interface JudgedCall {
 const ISSUES_MAX = 3
 const ISSUE_CHARS = 300
 
-const TABLE = new Map(Object.entries<unknown>(METHODS) as [string, AnyMethod][])
+/** Methods by name. */
+export const TABLE = new Map(Object.entries<unknown>(METHODS) as [string, AnyMethod][])
 
 /** @throws {AgentError} METHOD_NOT_FOUND, FORBIDDEN, INVALID_PARAMS, in this order */
 export function readCall(
@@ -85,7 +88,8 @@ export async function judgeCall({ name, method, params }: Call, source: CallSour
     if (missing) throw missing
     return method.run(params, context, subject)
   }
-  return { warnings, missing, run }
+  const observe = () => method.observe?.(params, context, subject) ?? {}
+  return { warnings, missing, observe, run }
 }
 
 /**

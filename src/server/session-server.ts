@@ -1,4 +1,5 @@
 import type { Principal } from '../core/access/principal.ts'
+import { atMost } from '../lib/at-most.ts'
 import type { Logger } from '../logger.ts'
 import type { Services } from '../methods/context.ts'
 import type { Dispatcher } from './dispatcher.ts'
@@ -7,6 +8,7 @@ import type { Link, LinkUser } from './link.ts'
 import { Session } from './session.ts'
 
 const SWEEP_MS = 1_000
+const LAST_ANSWERS_MS = 1_500
 
 /** All sessions of the agent, whatever they came over. */
 export class SessionServer {
@@ -15,6 +17,8 @@ export class SessionServer {
   readonly #limits: Limits
   readonly #logger: Logger
   readonly #sessions = new Set<Session>()
+  /** Closed ones with calls that go on. */
+  readonly #leftBehind = new Set<Session>()
   #undo: (() => void) | null = null
   #timers: NodeJS.Timeout[] = []
 
@@ -43,12 +47,14 @@ export class SessionServer {
     this.#timers = [sweep, bookmarks]
   }
 
-  /** Gives every call that runs its last answer; transports close the links after. */
+  /**
+   * Gives every call that runs its last answer, also those whose caller has left; transports close the links after. A
+   * call that does not end at once when it is told to has a moment to come to its own end.
+   */
   async stop(): Promise<void> {
-    for (const session of this.#sessions) session.shutDown()
-    // the answers leave in the ticks that follow the aborts
-    await new Promise((resolve) => setImmediate(resolve))
-    await new Promise((resolve) => setImmediate(resolve))
+    const sessions = [...this.#sessions, ...this.#leftBehind]
+    await atMost(LAST_ANSWERS_MS, Promise.all(sessions.map((session) => session.shutDown())))
+    for (const session of sessions) session.giveUp()
     this.#undo?.()
     for (const timer of this.#timers) clearInterval(timer)
   }
@@ -62,10 +68,16 @@ export class SessionServer {
       dispatcher: this.#dispatcher,
       limits: this.#limits,
       logger: this.#logger,
-      onClosed: (closed) => this.#sessions.delete(closed),
+      onClosed: (closed) => this.#closed(closed),
     })
     this.#sessions.add(session)
     session.start()
     return session
+  }
+
+  #closed(session: Session): void {
+    this.#sessions.delete(session)
+    this.#leftBehind.add(session)
+    void session.ended().then(() => this.#leftBehind.delete(session))
   }
 }

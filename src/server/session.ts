@@ -32,6 +32,8 @@ export interface SessionDeps {
 interface Call {
   end: AbortController
   isKeyed: boolean
+  /** Settles when it has its answer. */
+  served: Promise<void>
 }
 
 const PROGRESS_EVERY_MS = 100
@@ -88,18 +90,21 @@ export class Session implements LinkUser, Streams {
     // JSON-RPC has no answer to a notification, and ours have no effect either
     if (request.id === undefined) return
     if (over > 0)
-      return this.#answerError(
+      return this.#refuse(
+        request,
         request.id,
         new AgentError('TOO_MANY_REQUESTS', `over ${limits.requestsPerSecond} requests a second`),
       )
     const isRelief = RELIEF.has(request.method)
     if (this.#calls.size >= limits.inFlight && !isRelief)
-      return this.#answerError(
+      return this.#refuse(
+        request,
         request.id,
         new AgentError('TOO_MANY_REQUESTS', `${limits.inFlight} requests are in flight`),
       )
     if (link.bufferedBytes() > limits.highWaterBytes * UNREAD_MARKS && !isRelief)
-      return this.#answerError(
+      return this.#refuse(
+        request,
         request.id,
         new AgentError('TOO_MANY_REQUESTS', 'the answers to former requests are not being read'),
       )
@@ -108,7 +113,14 @@ export class Session implements LinkUser, Streams {
         request.id,
         new AgentError('INVALID_REQUEST', 'a request with that id is in flight'),
       )
-    void this.#serve(request, request.id)
+    const end = new AbortController()
+    const call: Call = {
+      end,
+      isKeyed: request.params?.['idempotencyKey'] !== undefined,
+      served: Promise.resolve(),
+    }
+    this.#calls.set(request.id, call)
+    call.served = this.#serve(request, request.id, call)
   }
 
   drained(): void {
@@ -128,11 +140,22 @@ export class Session implements LinkUser, Streams {
     this.#deps.onClosed(this)
   }
 
-  /** Ends every call with a definite answer, because the agent stops. */
-  shutDown(): void {
+  /** Tells every call to end, because the agent stops. @returns when each has its answer */
+  async shutDown(): Promise<void> {
     this.#isEnding = true
-    for (const { end } of this.#calls.values())
-      end.abort(new AgentError('SHUTTING_DOWN', 'the agent is stopping'))
+    for (const { end } of this.#calls.values()) end.abort(stopping())
+    await this.ended()
+  }
+
+  /** Answers the calls that have not ended: what they have begun goes on, or ends with the agent. */
+  giveUp(): void {
+    for (const id of this.#calls.keys()) this.#answerError(id, stopping())
+    this.#calls.clear()
+  }
+
+  /** When no call runs any more. */
+  async ended(): Promise<void> {
+    await Promise.all([...this.#calls.values()].map(({ served }) => served))
   }
 
   /** Sends new events to every subscription. */
@@ -217,27 +240,28 @@ export class Session implements LinkUser, Streams {
     this.#logs.delete(subscription)
   }
 
-  async #serve(request: Request, id: RequestId): Promise<void> {
-    const end = new AbortController()
-    this.#calls.set(id, { end, isKeyed: request.params?.['idempotencyKey'] !== undefined })
+  async #serve(request: Request, id: RequestId, call: Call): Promise<void> {
+    // one that was given up has its answer
+    const isOpen = () => this.#calls.get(id) === call
     try {
-      if (this.#isEnding) throw new AgentError('SHUTTING_DOWN', 'the agent is stopping')
-      const context = this.#context(id, end.signal)
+      if (this.#isEnding) throw stopping()
+      const context = this.#context(id, call.end.signal)
       const result = await this.#deps.dispatcher.dispatch(request.method, request.params ?? {}, context)
-      this.#answer(id, result)
+      if (isOpen()) this.#answer(id, result)
     } catch (error) {
-      this.#answerError(id, error)
+      if (isOpen()) this.#answerError(id, error)
     } finally {
-      this.#calls.delete(id)
+      if (isOpen()) this.#calls.delete(id)
     }
   }
 
   #context(id: RequestId, signal: AbortSignal): CallSource {
-    const { services, principal } = this.#deps
+    const { services, principal, link } = this.#deps
     let toldAtMs = 0
     return {
       ...services,
       principal,
+      remote: link.remote,
       signal,
       streams: this,
       progress: (done, total, text) => {
@@ -253,6 +277,12 @@ export class Session implements LinkUser, Streams {
         return call !== undefined
       },
     }
+  }
+
+  #refuse(request: Request, id: RequestId, error: AgentError): void {
+    const { dispatcher, principal, link } = this.#deps
+    dispatcher.refused(request.method, request.params ?? {}, { principal, remote: link.remote }, error)
+    this.#answerError(id, error)
   }
 
   #answer(id: RequestId, result: Record<string, unknown>): void {
@@ -278,6 +308,10 @@ export class Session implements LinkUser, Streams {
   #send(frame: Buffer): void {
     this.#outlet.send(frame)
   }
+}
+
+function stopping(): AgentError {
+  return new AgentError('SHUTTING_DOWN', 'the agent is stopping')
 }
 
 function tooMany(what: string): AgentError {

@@ -7,6 +7,9 @@ import { LOCAL_ADMIN } from '../../src/core/access/local-principals.ts'
 import type { Principal } from '../../src/core/access/principal.ts'
 import { TokenService } from '../../src/core/access/token-service.ts'
 import { TokenStore } from '../../src/core/access/tokens.ts'
+import { AuditLog } from '../../src/core/audit/log.ts'
+import { auditPaths } from '../../src/core/audit/paths.ts'
+import { AuditService } from '../../src/core/audit/service.ts'
 import { EventBus, type RingLimits } from '../../src/core/events/bus.ts'
 import type { EventJournal } from '../../src/core/events/journal.ts'
 import { LogService } from '../../src/core/logs/service.ts'
@@ -176,6 +179,10 @@ export async function parts(t: Test, options: PartsOptions = {}) {
   await store.start()
   if (options.url) await stack.start()
   else await stack.connection.start()
+  const keys = new IdempotencyKeys({ folder: join(folder, 'results'), logger })
+  await keys.start()
+  const paths = auditPaths(folder)
+  const audit = new AuditLog({ paths, logger })
   const services: Services = {
     agent: {
       name: 'web-1',
@@ -196,9 +203,9 @@ export async function parts(t: Test, options: PartsOptions = {}) {
       file: '/etc/supervisor-agent/config.yaml',
       supervisord: () => stack.facts(),
     }),
+    audit: new AuditService({ log: audit, paths }),
   }
-  const keys = new IdempotencyKeys()
-  const dispatcher = new Dispatcher({ keys, logger })
+  const dispatcher = new Dispatcher({ keys, audit, logger })
   const sessions = new SessionServer({
     services,
     dispatcher,
@@ -211,11 +218,14 @@ export async function parts(t: Test, options: PartsOptions = {}) {
     await (options.url ? stack.stop() : stack.connection.stop())
     logs.stop()
     await store.stop()
+    keys.stop()
+    audit.stop()
     rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
   })
   const context = (principal: Principal): CallSource => ({
     ...services,
     principal,
+    remote: 'memory',
     signal: new AbortController().signal,
     streams: NO_STREAMS,
     progress: () => undefined,

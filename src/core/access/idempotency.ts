@@ -1,16 +1,25 @@
-// A mutating call with a key runs once. The outcome is kept with a fingerprint of the call; a second call with the
-// key gets it again, and joins the first while that still runs.
-import { createHash } from 'node:crypto'
-import { AgentError } from '../../protocol/errors.ts'
+// A mutating call with a key runs once, also over restarts. That it begins is on the disk before its effect, its outcome
+// after it, with a fingerprint of the call. A second call with the key gets the outcome again, joins the first while that
+// still runs, and is told OUTCOME_UNKNOWN, with the state as it is now, when the agent ended in the middle of the first.
+import type { Logger } from '../../logger.ts'
+import { AgentError, type ErrorFacts } from '../../protocol/errors.ts'
+import { IdempotencyJournal, KEEP_MS, NEVER_EVICT_MS } from './idempotency-journal.ts'
+import { errorOutcome, fromOutcome, Outcome, resultOutcome } from './idempotency-outcome.ts'
+import { fingerprintOf } from './idempotency-print.ts'
+import { NotRecorded } from './not-recorded.ts'
 
-type KnownError = Pick<AgentError, 'code' | 'message' | 'facts'>
-type Outcome = { result: Record<string, unknown> } | { error: KnownError }
+type Result = Record<string, unknown>
 
 interface KeyRecord {
-  fingerprint: string
+  print: string
   atMs: number
-  /** JSON of an {@link Outcome}; a promise while the call runs. */
-  outcome: string | Promise<string>
+  /** Number of its first record on disk; null when the disk did not take it. */
+  n: number | null
+  /**
+   * While it runs a promise; then where it is on disk, or JSON of an {@link Outcome} that the disk did not take. Null
+   * when nobody knows it.
+   */
+  outcome: Promise<string | null> | number | string | null
   bytes: number
 }
 
@@ -20,11 +29,9 @@ interface Owned {
   bytes: number
 }
 
-const KEEP_MS = 7 * 24 * 3_600_000
-const NEVER_EVICT_MS = 24 * 3_600_000
 const KEYS_MAX = 10_000
-/** Of outcomes. The call that goes over it is the last one let in. */
-const BYTES_MAX = 16 * 1024 * 1024
+/** Of outcomes on disk. The call that goes over it is the last one let in. */
+const BYTES_MAX = 64 * 1024 * 1024
 
 export interface KeyedCall {
   owner: string
@@ -33,66 +40,161 @@ export interface KeyedCall {
   params: unknown
   /** Result fields that are given once and not kept. */
   secrets: readonly string[]
+  /** True for those who may act although the disk takes no record: a restart then forgets the key. */
+  mayRunUnrecorded: boolean
+  /** The state that the call is about, as it is now. */
+  observe: () => ErrorFacts
 }
 
 export class IdempotencyKeys {
   readonly #byOwner = new Map<string, Owned>()
+  readonly #journal: IdempotencyJournal
+  readonly #logger: Logger
   readonly #now: () => number
+  /** Ended calls of which the disk knows the beginning alone. */
+  readonly #owed = new Set<KeyRecord>()
+  #first = 0
 
-  constructor(options: { now?: () => number } = {}) {
-    this.#now = options.now ?? Date.now
+  /** @throws what the file system says of the folder */
+  constructor(deps: { folder: string; logger: Logger; now?: () => number }) {
+    this.#logger = deps.logger
+    this.#journal = new IdempotencyJournal(deps)
+    this.#now = deps.now ?? Date.now
+  }
+
+  /** Reads what earlier runs have left. */
+  async start(): Promise<void> {
+    const oldest = this.#now() - KEEP_MS
+    for (const { n, at, owner, key, print, outcome, outcomeBytes: bytes } of await this.#journal.load()) {
+      if (at <= oldest) continue
+      const owned = this.#of(owner)
+      const before = owned.records.get(key) // it was refused, and the disk did not take that
+      if (before) this.#drop(owned, key, before)
+      owned.records.set(key, { print, atMs: at, n, outcome, bytes })
+      owned.bytes += bytes
+    }
+    this.#first = this.#journal.first
+  }
+
+  stop(): void {
+    this.#pay()
+    this.#journal.close()
   }
 
   /**
    * Runs the call, or gives the outcome that its key already has, with `replayed: true`. A refusal before the effect
-   * (`refused` says so) is not kept.
-   * @throws {AgentError} IDEMPOTENCY_CONFLICT, TOO_MANY_REQUESTS, and whatever the call throws
+   * (`isRefusal` says so) is not kept; the outcome of a call that the end of the agent cut short is not known.
+   * @throws {AgentError} IDEMPOTENCY_CONFLICT, OUTCOME_UNKNOWN, TOO_MANY_REQUESTS, INTERNAL when the disk takes no
+   *   record (nothing was done), and whatever the call throws
    */
   async run(
     call: KeyedCall,
-    task: () => Promise<Record<string, unknown>>,
-    refused: (error: unknown) => boolean,
-  ): Promise<Record<string, unknown>> {
-    const owned = this.#byOwner.get(call.owner) ?? { records: new Map<string, KeyRecord>(), bytes: 0 }
-    this.#byOwner.set(call.owner, owned)
-    const { records } = owned
-    const fingerprint = createHash('sha256')
-      .update(`${call.method}\n${canonical(call.params)}`)
-      .digest('base64')
-    const known = records.get(call.key)
-    if (known) return await replay(known, fingerprint)
+    task: (isRecorded: boolean) => Promise<Result>,
+    isRefusal: (error: unknown) => boolean,
+  ): Promise<Result> {
+    const owned = this.#of(call.owner)
+    const print = fingerprintOf(call.method, call.params)
+    const known = owned.records.get(call.key)
+    if (known) return await this.#replay(known, print, call)
     this.#makeRoom(owned)
-    const running = task()
-    const outcome = running.then(
-      (result) => toText({ result: withoutSecrets(result, call.secrets) }),
-      (error: unknown) => toText({ error: toKnown(error) }),
-    )
-    const record: KeyRecord = { fingerprint, atMs: this.#now(), outcome, bytes: 0 }
-    records.set(call.key, record)
+    let tell: (outcome: string | null) => void = () => undefined
+    const outcome = new Promise<string | null>((resolve) => {
+      tell = resolve
+    })
+    const record: KeyRecord = { print, atMs: this.#now(), n: null, outcome, bytes: 0 }
+    owned.records.set(call.key, record)
     try {
-      return await running
+      record.n = await this.#begin(call, record)
+      const result = await task(record.n !== null)
+      const text = resultOutcome(result, call.secrets)
+      this.#keep(owned, call.key, record, text)
+      tell(text)
+      return result
     } catch (error) {
-      if (refused(error)) records.delete(call.key)
+      const text = errorOutcome(error)
+      if (isRefusal(error) || error instanceof NotRecorded) this.#free(owned, call.key, record)
+      else if (error instanceof AgentError && error.code === 'SHUTTING_DOWN') record.outcome = null
+      else this.#keep(owned, call.key, record, text)
+      tell(text)
       throw error
-    } finally {
-      record.outcome = await outcome
-      if (records.get(call.key) === record) {
-        record.bytes = Buffer.byteLength(record.outcome)
-        owned.bytes += record.bytes
-      }
     }
   }
 
-  /** Drops what is older than seven days. */
+  /** Drops what is older than seven days, and writes what the disk did not take before. */
   sweep(): void {
     const oldest = this.#now() - KEEP_MS
     for (const [owner, owned] of this.#byOwner) {
       for (const [key, record] of owned.records) {
         if (record.atMs > oldest) break // insertion order is time order
-        drop(owned, key, record)
+        this.#drop(owned, key, record)
       }
       if (owned.records.size === 0) this.#byOwner.delete(owner)
     }
+    this.#pay()
+    this.#journal.retain(this.#now())
+    this.#forgetGone()
+  }
+
+  #of(owner: string): Owned {
+    const owned = this.#byOwner.get(owner) ?? { records: new Map<string, KeyRecord>(), bytes: 0 }
+    this.#byOwner.set(owner, owned)
+    return owned
+  }
+
+  async #begin(
+    { owner, key, method, mayRunUnrecorded }: KeyedCall,
+    record: KeyRecord,
+  ): Promise<number | null> {
+    try {
+      const n = await this.#journal.begin({ at: record.atMs, owner, key, method, print: record.print })
+      this.#pay()
+      this.#forgetGone()
+      return n
+    } catch (error) {
+      this.#logger.error({ err: error, method }, 'a call with a key cannot be recorded')
+      if (mayRunUnrecorded) return null
+      throw new NotRecorded('idempotency', error)
+    }
+  }
+
+  #keep(owned: Owned, key: string, record: KeyRecord, text: string): void {
+    record.outcome = (record.n === null ? null : this.#journal.end(record.n, text)) ?? text
+    if (record.n !== null && typeof record.outcome === 'string') this.#owed.add(record)
+    if (owned.records.get(key) !== record) return
+    record.bytes = Buffer.byteLength(text)
+    owned.bytes += record.bytes
+  }
+
+  #free(owned: Owned, key: string, record: KeyRecord): void {
+    if (owned.records.get(key) === record) owned.records.delete(key)
+    record.outcome = null
+    if (record.n !== null && !this.#journal.free(record.n)) this.#owed.add(record)
+  }
+
+  /** Writes the ends that are missing on disk. */
+  #pay(): void {
+    for (const record of this.#owed) {
+      const { n, outcome } = record
+      if (n === null) continue
+      if (typeof outcome === 'string') {
+        const at = this.#journal.end(n, outcome)
+        if (at === null) return
+        record.outcome = at
+      } else if (!this.#journal.free(n)) return
+      this.#owed.delete(record)
+    }
+  }
+
+  /** Files went, and the records in them: those are all older than a day. */
+  #forgetGone(): void {
+    const { first } = this.#journal
+    if (first === this.#first) return
+    this.#first = first
+    for (const owned of this.#byOwner.values())
+      for (const [key, record] of owned.records) {
+        if (record.n !== null && record.n >= first) break
+        if (record.n !== null) this.#drop(owned, key, record)
+      }
   }
 
   #makeRoom(owned: Owned): void {
@@ -103,54 +205,35 @@ export class IdempotencyKeys {
           'TOO_MANY_REQUESTS',
           `${owned.records.size} idempotency keys with ${owned.bytes} bytes of outcomes are in use, none older than a day`,
         )
-      drop(owned, ...oldest)
+      this.#drop(owned, ...oldest)
     }
   }
-}
 
-function drop(owned: Owned, key: string, { bytes }: KeyRecord): void {
-  owned.records.delete(key)
-  owned.bytes -= bytes
-}
+  #drop(owned: Owned, key: string, record: KeyRecord): void {
+    owned.records.delete(key)
+    owned.bytes -= record.bytes
+    this.#owed.delete(record)
+  }
 
-async function replay(record: KeyRecord, fingerprint: string): Promise<Record<string, unknown>> {
-  if (record.fingerprint !== fingerprint)
-    throw new AgentError(
-      'IDEMPOTENCY_CONFLICT',
-      'this idempotencyKey was used with another method or other parameters',
-    )
-  const outcome = JSON.parse(await record.outcome) as Outcome
-  if ('result' in outcome) return { ...outcome.result, replayed: true }
-  const { code, message, facts } = outcome.error
-  throw new AgentError(code, message, { facts: { ...facts, replayed: true } })
-}
+  async #replay(record: KeyRecord, print: string, { observe }: KeyedCall): Promise<Result> {
+    if (record.print !== print)
+      throw new AgentError(
+        'IDEMPOTENCY_CONFLICT',
+        'this idempotencyKey was used with another method or other parameters',
+      )
+    const outcome = await this.#outcomeOf(record)
+    if (outcome === null)
+      throw new AgentError(
+        'OUTCOME_UNKNOWN',
+        'the agent ended in the middle of this call: look at the state, then ask with another key',
+        { facts: observe() },
+      )
+    return fromOutcome(outcome)
+  }
 
-/** Text takes a fraction of the memory of the objects. */
-function toText(outcome: Outcome): string {
-  return JSON.stringify(outcome)
-}
-
-function toKnown(error: unknown): KnownError {
-  if (!(error instanceof AgentError))
-    return { code: 'INTERNAL', message: 'internal error; the agent log has the detail', facts: {} }
-  const { code, message, facts } = error
-  return { code, message, facts }
-}
-
-function withoutSecrets(
-  result: Record<string, unknown>,
-  secrets: readonly string[],
-): Record<string, unknown> {
-  return Object.fromEntries(
-    Object.entries(result).map(([key, value]) => [key, secrets.includes(key) ? null : value]),
-  )
-}
-
-/** JSON with sorted keys, so that the order of fields does not make another call. */
-function canonical(value: unknown): string {
-  return JSON.stringify(value, (_key, inner: unknown) =>
-    inner !== null && typeof inner === 'object' && !Array.isArray(inner)
-      ? Object.fromEntries(Object.entries(inner).toSorted(([a], [b]) => (a < b ? -1 : 1)))
-      : inner,
-  )
+  async #outcomeOf(record: KeyRecord): Promise<Outcome | null> {
+    const outcome = await record.outcome
+    if (typeof outcome === 'number') return await this.#journal.outcome(outcome)
+    return outcome === null ? null : Outcome.parse(JSON.parse(outcome))
+  }
 }

@@ -27,6 +27,7 @@ export const TokenRecord = z.strictObject({
   createdBy: z.string().min(1).max(128),
   expiresAt: Instant.optional(),
   revokedAt: Instant.optional(),
+  revokedBy: z.string().min(1).max(128).optional(),
   lastUsedAt: Instant.optional(),
 })
 export type TokenRecord = z.infer<typeof TokenRecord>

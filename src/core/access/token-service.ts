@@ -65,7 +65,7 @@ export class TokenService {
    * Ends a token; with `cascade` also those it created, and theirs.
    * @throws {AgentError} INVALID_PARAMS when there is no such token
    */
-  async revoke(idOrName: string, options: { cascade?: boolean } = {}): Promise<TokenView> {
+  async revoke(idOrName: string, options: { cascade?: boolean; by?: string } = {}): Promise<TokenView> {
     return viewOf(await this.#store.revoke(idOrName, options))
   }
 

@@ -116,11 +116,15 @@ export class TokenStore {
    * Revoking what is revoked changes nothing.
    * @throws {AgentError} INVALID_PARAMS when there is no such token
    */
-  revoke(idOrName: string, options: { cascade?: boolean } = {}): Promise<TokenRecord> {
-    const revokedAt = new Date(this.#now()).toISOString()
+  revoke(idOrName: string, options: { cascade?: boolean; by?: string } = {}): Promise<TokenRecord> {
+    const { by: revokedBy } = options
+    const end = {
+      revokedAt: new Date(this.#now()).toISOString(),
+      ...(revokedBy === undefined ? {} : { revokedBy }),
+    }
     return this.#changeOne(idOrName, (root, tokens) => {
       const ending = options.cascade ? withDescendants(root, tokens) : new Set([root])
-      return tokens.map((token) => (ending.has(token) && !token.revokedAt ? { ...token, revokedAt } : token))
+      return tokens.map((token) => (ending.has(token) && !token.revokedAt ? { ...token, ...end } : token))
     })
   }
 

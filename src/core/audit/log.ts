@@ -34,7 +34,7 @@ export class AuditLog {
   #first: number
   #unwritten = 0
   #owed: AuditEntry[] = []
-  #anchoring: Promise<void> | null = null
+  #isAnchoring = false
   #isStopped = false
 
   /** Goes on where the last run ended. @throws what the file system says */
@@ -173,9 +173,9 @@ export class AuditLog {
 
   /** The head follows the records once these are on the disk, so that a power cut cannot leave it ahead of them. */
   #anchorSoon(): void {
-    this.#anchoring ??= this.#anchor().finally(() => {
-      this.#anchoring = null
-    })
+    if (this.#isAnchoring) return
+    this.#isAnchoring = true
+    void this.#anchor()
   }
 
   async #anchor(): Promise<void> {
@@ -186,10 +186,11 @@ export class AuditLog {
         if (!this.#isStopped) this.#head.write({ ...head, first: this.#first })
       } catch (error) {
         this.#logger.error({ err: error }, 'the head of the audit cannot be written')
-        return
+        break
       }
       written = head.n
     }
+    this.#isAnchoring = false
   }
 }
 

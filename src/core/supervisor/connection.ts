@@ -62,6 +62,8 @@ export class SupervisorConnection {
   /** Of the supervisord that calls were made to. */
   #lastPid: number | null = null
   #expected: 'restarting' | 'shutdown' | null = null
+  /** Whose call it is that takes supervisord through its states, and where that ends. */
+  #cause: { actor: string; until: SupervisorState } | null = null
 
   constructor(deps: ConnectionDeps) {
     this.#deps = deps
@@ -94,8 +96,9 @@ export class SupervisorConnection {
   /** Our own call will take supervisord away: what follows is named so. */
   expect(what: 'restarting' | 'shutdown', actor: string): void {
     this.#expected = what
+    this.#cause = { actor, until: what === 'restarting' ? 'running' : 'unreachable' }
     const wasUp = this.isUp
-    this.#become(what, 'on request', this.#status.identity, actor)
+    this.#become(what, 'on request', this.#status.identity)
     if (wasUp) this.#deps.onDown()
     void this.check()
   }
@@ -176,12 +179,7 @@ export class SupervisorConnection {
     }
   }
 
-  #become(
-    state: SupervisorState,
-    reason: string | null,
-    identity: SupervisorIdentity | null,
-    actor?: string,
-  ): void {
+  #become(state: SupervisorState, reason: string | null, identity: SupervisorIdentity | null): void {
     const before = this.#status
     if (before.state === state && before.identity?.pid === identity?.pid && this.#isSettled) {
       this.#status = { ...before, reason }
@@ -189,6 +187,11 @@ export class SupervisorConnection {
     }
     this.#status = { state, reason, since: new Date().toISOString(), identity }
     this.#deps.logger.info({ state, reason, pid: identity?.pid }, 'supervisord')
-    this.#deps.bus.publish('supervisor.state', reason === null ? { state } : { state, reason }, actor)
+    this.#deps.bus.publish(
+      'supervisor.state',
+      reason === null ? { state } : { state, reason },
+      this.#cause?.actor,
+    )
+    if (this.#cause?.until === state) this.#cause = null
   }
 }

@@ -30,6 +30,8 @@ export interface Entry extends Membership {
   actor: string | null
   /** The states in which what they asked for has ended, well or not. */
   actorUntil: ReadonlySet<ProcessState>
+  /** Of one that was told to come: a spawn later than that is not theirs. */
+  comesUntilMs: number
   readonly crashes: CrashWatch
 }
 
@@ -42,12 +44,17 @@ export type Transition = Omit<EventPayload<'process.state'>, 'process' | 'progra
 
 const UP = new Set<ProcessState>(['RUNNING', 'STARTING', 'STOPPING'])
 const NOBODY: ReadonlySet<ProcessState> = new Set()
+/** Where the coming of a process ends. */
+const HAS_COME: ReadonlySet<ProcessState> = new Set(['RUNNING', 'FATAL'])
+const COMES_WITHIN_MS = 30_000
 
 export class ProcessTable {
   readonly #bus: EventBus
   readonly #now: () => number
   readonly #entries = new Map<string, Entry>()
   readonly #listeners = new Set<(name: string) => void>()
+  /** Whoever asked for groups to be added, by group. */
+  readonly #groupActors = new Map<string, string>()
   #sorted: Entry[] | null = null
   #programs = new ProgramIndex()
   #usageOf: UsageOf = () => null
@@ -121,12 +128,29 @@ export class ProcessTable {
       stderrLogfile: null,
       actor: null,
       actorUntil: NOBODY,
+      comesUntilMs: 0,
       crashes: new CrashWatch(),
     }
     this.#entries.set(name, entry)
     this.#sorted = null
-    if (!options.silent) this.#bus.publish('process.added', { process: name, program: entry.program, group })
+    const actor = this.#groupActors.get(group)
+    if (actor !== undefined) this.comes(entry, actor)
+    if (!options.silent)
+      this.#bus.publish('process.added', { process: name, program: entry.program, group }, actor)
     return entry
+  }
+
+  /** Names who asked for a group: its processes come through them. @returns the undo */
+  expectGroup(group: string, actor: string): () => void {
+    this.#groupActors.set(group, actor)
+    return () => this.#groupActors.delete(group)
+  }
+
+  /** Names who makes a process come, until it runs or has failed. */
+  comes(entry: Entry, actor: string, withinMs = COMES_WITHIN_MS): void {
+    entry.actor = actor
+    entry.actorUntil = HAS_COME
+    entry.comesUntilMs = this.#now() + withinMs
   }
 
   remove(name: string): void {
@@ -174,6 +198,8 @@ export class ProcessTable {
   move(entry: Entry, transition: Transition): void {
     const from = transition.from ?? entry.state
     const { to, pid } = transition
+    const isLate = entry.actorUntil === HAS_COME && this.#now() > entry.comesUntilMs
+    if (to === 'STARTING' && isLate) entry.actor = null
     this.#note(entry, from, transition)
     entry.state = to
     entry.pid = UP.has(to) ? pid : null

@@ -165,10 +165,9 @@ export class SupervisorService {
     }
     signal.throwIfAborted()
     for (const entry of this.#deps.table.all())
-      if (todo.removed.includes(entry.group) || todo.changed.includes(entry.group)) {
-        entry.actor = principal.actor
-        entry.actorUntil = new Set(['RUNNING', 'FATAL'])
-      }
+      if (todo.removed.includes(entry.group) || todo.changed.includes(entry.group))
+        table.comes(entry, principal.actor, STOP_MS)
+    const undo = [...todo.changed, ...todo.added].map((group) => table.expectGroup(group, principal.actor))
     // from here on to the end, whoever still waits for it: a group half replaced is a group that does not run
     const steps = [
       ...todo.removed.map((group) => ({ group, step: this.#remove(group) })),
@@ -179,7 +178,9 @@ export class SupervisorService {
       })),
     ]
     const outcomes = await Promise.allSettled(steps.map(({ step }) => step))
-    await this.#deps.observer.reconcile()
+    await this.#deps.observer.reconcile().finally(() => {
+      for (const forget of undo) forget()
+    })
     const failed = steps.flatMap(({ group }, index) => {
       const outcome = outcomes[index]
       return outcome?.status === 'rejected' ? [{ group, reason: reasonOf(outcome.reason) }] : []
@@ -199,15 +200,28 @@ export class SupervisorService {
     const { connection, rpc } = this.#deps
     connection.assertUp()
     await this.#deps.dryRun(await this.#deps.discover())
-    await rpc.call('supervisor.restart', [], { signal })
+    await this.#all(principal.actor, () => rpc.call('supervisor.restart', [], { signal }))
     connection.expect('restarting', principal.actor)
   }
 
   async shutdown(principal: Principal, signal: AbortSignal): Promise<void> {
     const { connection, rpc } = this.#deps
     connection.assertUp()
-    await rpc.call('supervisor.shutdown', [], { signal })
+    await this.#all(principal.actor, () => rpc.call('supervisor.shutdown', [], { signal }))
     connection.expect('shutdown', principal.actor)
+  }
+
+  /** Names who ends all processes, and what starts of them again. */
+  async #all(actor: string, ask: () => Promise<unknown>): Promise<void> {
+    const { table } = this.#deps
+    const running = table.all().filter(({ pid }) => pid !== null)
+    for (const entry of running) table.comes(entry, actor, STOP_MS)
+    try {
+      await ask()
+    } catch (error) {
+      for (const entry of running) entry.actor = null
+      throw error
+    }
   }
 
   async #replace(group: string): Promise<void> {

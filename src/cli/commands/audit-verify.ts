@@ -1,0 +1,39 @@
+import { loadConfig } from '../../config.ts'
+import { auditPaths } from '../../core/audit/paths.ts'
+import { verifyAudit } from '../../core/audit/verify.ts'
+import type { ResultOf } from '../../methods/index.ts'
+import { AgentError } from '../../protocol/errors.ts'
+import { deadlineOf, type Globals, openClient } from '../globals.ts'
+import { print } from '../print.ts'
+
+type Verdict = ResultOf<'audit.verify'>
+
+/**
+ * Verifies the audit of this host as it is on disk, whether an agent runs or not, so that none can lie about it; that of
+ * another agent by asking it. @returns 1 when a record is not what it was
+ */
+export async function verifyCommand(globals: Globals): Promise<number> {
+  const isOther = globals.url !== undefined || globals.socket !== undefined
+  const verdict: Verdict = isOther ? await asked(globals) : await read(globals)
+  process.stdout.write(globals.json ? `${JSON.stringify(verdict)}\n` : print('audit.verify', { ...verdict }))
+  return verdict.ok ? 0 : 1
+}
+
+async function read(globals: Globals): Promise<Verdict> {
+  const paths = auditPaths(loadConfig(globals.config).stateDir)
+  try {
+    return await verifyAudit(paths)
+  } catch (error) {
+    if (!(error instanceof Error) || !('code' in error)) throw error
+    throw new AgentError('FORBIDDEN', `${paths.folder} cannot be read (${String(error.code)}): it is root's`)
+  }
+}
+
+async function asked(globals: Globals): Promise<Verdict> {
+  const client = await openClient(globals, { reconnect: false })
+  try {
+    return await client.call('audit.verify', {}, { mutates: false, ...deadlineOf(globals) })
+  } finally {
+    await client.close()
+  }
+}

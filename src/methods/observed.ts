@@ -1,0 +1,34 @@
+// What OUTCOME_UNKNOWN shows of the present state, by what a method is about.
+import type { Entry } from '../core/supervisor/process-table.ts'
+import type { ErrorFacts } from '../protocol/errors.ts'
+import type { Context } from './context.ts'
+
+const PROCESSES_MAX = 1000
+
+export function observedProcesses(
+  { processes, principal }: Context,
+  entries: readonly Entry[] | undefined,
+): ErrorFacts {
+  const shown = entries ? processes.list(entries, principal).processes : []
+  const states = shown
+    .slice(0, PROCESSES_MAX)
+    .map(({ name, state, pid, startedAt }) => ({ name, state, pid, startedAt }))
+  return { observed: { at: new Date().toISOString(), processes: states } }
+}
+
+export function observedSupervisor({ supervisor, processes, principal }: Context): ErrorFacts {
+  const { state, since, version, pid } = supervisor.brief()
+  const groups = new Set(processes.list(undefined, principal).processes.map(({ group }) => group))
+  return {
+    observed: {
+      at: new Date().toISOString(),
+      supervisor: { state, since, version, pid },
+      groups: [...groups].slice(0, PROCESSES_MAX),
+    },
+  }
+}
+
+export function observedToken({ tokens }: Context, idOrName: string): ErrorFacts {
+  const records = tokens.list().filter(({ id, name }) => id === idOrName || name === idOrName)
+  return { observed: { at: new Date().toISOString(), tokens: records } }
+}
