@@ -1,10 +1,11 @@
-import { readFileSync, statSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { isAbsolute } from 'node:path'
 import { type Document, LineCounter, parseDocument, visit } from 'yaml'
 import * as z from 'zod'
 import { isNetwork, urlProblem } from './config-address.ts'
 import { ConfigError, explain, lineOf, yamlWords } from './config-error.ts'
+import { readConfigText } from './config-owner.ts'
 import { panelFilesProblem, panelProblem, panelUrlProblem } from './config-panel.ts'
 import { tlsProblem } from './config-tls.ts'
 import { Pins } from './core/panel/pins.ts'
@@ -35,6 +36,9 @@ const PanelPin = z
     (pin) => pin === '' || Pins.parse(pin) !== null,
     'expected sha256: and the 64 hexadecimal digits of a fingerprint',
   )
+const SystemUser = z
+  .string()
+  .regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\$?$/, 'expected the name of a system user; there is no * for all')
 const Cidr = z.string().refine(isNetwork, 'expected an address or a network such as 10.0.0.0/8')
 
 /** A section whose own keys all have defaults, so that it may be left out. */
@@ -105,10 +109,7 @@ export const Config = z.strictObject({
     users: z.array(z.string().min(1)).default([]),
   }),
   policy: section({
-    users: z
-      .array(z.string().min(1))
-      .default([])
-      .describe('system users that programs and cron entries may run as'),
+    users: z.array(SystemUser).default([]).describe('system users that programs and cron entries may run as'),
     allowRoot: z.boolean().default(false),
     directories: z.array(Path).default([]).describe('roots of directory= and of scripts; empty = any'),
     executables: z.array(Path).default(['/usr/bin', '/usr/local/bin', '/bin']),
@@ -135,11 +136,12 @@ export const Config = z.strictObject({
 export type Config = z.output<typeof Config>
 
 /**
- * Reads a config file as the daemon needs it: with the files of `listen.tls` and `panel`, which only it must be able to read.
+ * Reads a config file as the daemon needs it: with the files of `listen.tls` and `panel`, which only it must be able to
+ * read, and where it runs as root from a file that root alone can write.
  * @throws {ConfigError}
  */
 export function loadDaemonConfig(path = DEFAULT_CONFIG): Config {
-  const { config, refuse } = load(path)
+  const { config, refuse } = load(path, { asDaemon: true })
   const problem = config.listen.port === 'off' ? null : tlsProblem(config.listen.tls)
   if (problem) refuse(['listen', 'tls', problem.key], problem.text)
   const missing = panelFilesProblem(config.panel)
@@ -155,13 +157,10 @@ export function loadConfig(path = DEFAULT_CONFIG): Config {
   return load(path).config
 }
 
-function load(path: string): { config: Config; refuse: Refuse } {
+function load(path: string, options: { asDaemon?: boolean } = {}): { config: Config; refuse: Refuse } {
   let text: string
   try {
-    const stat = statSync(path)
-    if (!stat.isFile()) throw new ConfigError(`${path}: expected a file`)
-    if (stat.size > 1024 * 1024) throw new ConfigError(`${path}: larger than 1 MiB, which no config is`)
-    text = readFileSync(path, 'utf8')
+    text = readConfigText(path, options)
   } catch (error) {
     if (error instanceof ConfigError) throw error
     const { code } = error as NodeJS.ErrnoException

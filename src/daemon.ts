@@ -51,16 +51,16 @@ export interface Daemon {
 
 /**
  * Starts the agent. What was started is stopped again when a later step fails.
- * @param file where the config is from, for texts that say what to change
+ * @param configFile where the config is from, for texts that say what to change
  */
 export async function startDaemon(
   config: Config,
   logger: Logger,
-  file: string = DEFAULT_CONFIG,
+  configFile: string = DEFAULT_CONFIG,
 ): Promise<Daemon> {
   const teardown = new Teardown()
   try {
-    return await build(config, { logger, teardown, file })
+    return await build(config, { logger, teardown, configFile })
   } catch (error) {
     await teardown.run()
     throw error
@@ -69,7 +69,7 @@ export async function startDaemon(
 
 async function build(
   config: Config,
-  { logger, teardown, file }: { logger: Logger; teardown: Teardown; file: string },
+  { logger, teardown, configFile }: { logger: Logger; teardown: Teardown; configFile: string },
 ): Promise<Daemon> {
   const { listen, supervisor: connect } = config
   const version = agentVersion()
@@ -81,7 +81,11 @@ async function build(
   const journal = new EventJournal({ folder: join(config.stateDir, 'journal'), logger })
   teardown.defer(() => journal.stop())
   const bus = new EventBus({ journal })
-  const policy = new Policy({ rules: config.policy, file, supervisord: () => supervisor.facts() })
+  const policy = new Policy({
+    rules: config.policy,
+    file: configFile,
+    supervisord: () => supervisor.facts(),
+  })
   const tokens = new TokenStore({ path: config.tokensFile, logger })
   await tokens.start()
   teardown.defer(() => tokens.stop())

@@ -114,7 +114,7 @@ export function buildProgram(done: (status: number) => void): Command {
       )
   commandAt(program, 'config check')
     .description('Read the config file and say what is wrong with it.')
-    .action(async () => done((await import('./commands/config-check.ts')).checkConfig(globals())))
+    .action(async () => done(await (await import('./commands/config-check.ts')).checkConfig(globals())))
   program
     .command('daemon')
     .description('Run the agent in the foreground, as the systemd service does.')

@@ -1,5 +1,6 @@
-import { loadDaemonConfig } from '../../config.ts'
+import { DEFAULT_CONFIG, loadDaemonConfig } from '../../config.ts'
 import { ConfigError } from '../../config-error.ts'
+import { configWarnings } from '../../config-owner.ts'
 import { notifySystemd } from '../../core/host/systemd.ts'
 import { startDaemon } from '../../daemon.ts'
 import { createLogger } from '../../logger.ts'
@@ -22,6 +23,7 @@ export async function runDaemon(options: { config?: string }): Promise<number> {
   })
   process.on('SIGHUP', () => logger.info('nothing to reload: tokens are read live, all else at the start'))
   try {
+    for (const warning of await configWarnings(options.config ?? DEFAULT_CONFIG)) logger.warn(warning)
     const daemon = await startDaemon(config, logger, options.config)
     await notifySystemd('READY=1')
     const reason = await stopped
