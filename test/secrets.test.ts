@@ -21,6 +21,8 @@ const ROLES = {
   reader: ['read'],
 } as const
 
+/** The records of calls and of their keys, and who may read them. */
+const AUDIT = /audit|^state: |^the session of admin$/
 /** A token of the right form that nobody gave out. */
 const forged = () => formatToken('0123456789', randomBytes(22).toString('hex').slice(0, 43))
 
@@ -144,12 +146,12 @@ policy: { allowStdin: true }
       ],
       ['process.restart', { select: ['web'], mode: search.plant('a wrong choice'), ...key() }],
       ['process.restart', { select: [`a ${search.plant('a name of wrong form')}`], ...key() }],
-      ['process.start', { select: ['web'], idempotencyKey: search.plant('a key') }],
+      ['process.start', { select: ['web'], idempotencyKey: search.plantFor(AUDIT, 'a key') }],
       ['process.start', { select: ['web'], idempotencyKey: `! ${search.plant('a wrong key')}` }],
       ['process.stdin', { process: 'console', text: `${search.plant('text for a process')}\n`, ...key() }],
       ['process.stdin', { process: 'console', text: [search.plant('text of a wrong form')], ...key() }],
       ['process.signal', { select: ['web'], signal: search.plant('a wrong signal'), ...key() }],
-      ['log.tail', { process: 'web', cursor: search.plant('a cursor') }],
+      ['log.tail', { process: 'web', cursor: search.plantFor(AUDIT, 'a cursor') }],
       ['token.revoke', { token: search.plantToken('a token in place of its name', forged()), ...key() }],
       ['token.rotate', { token: search.plantToken('a token to rotate', forged()), ...key() }],
       ['process.stop', { select: [search.plantToken('a token in place of a process', forged())], ...key() }],
