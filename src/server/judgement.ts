@@ -25,7 +25,7 @@ export interface JudgedCall {
   /** What the call is about is not there: told where the effect would be, after the outcome that its key may have. */
   missing: AgentError | null
   /** The state that the call is about. */
-  observe(): ErrorFacts
+  observe(): Promise<ErrorFacts>
   /** The effect. */
   run(): Promise<Record<string, unknown>> | Record<string, unknown>
 }
@@ -72,10 +72,11 @@ export async function judgeCall({ name, method, params }: Call, source: CallSour
     throw new AgentError('FORBIDDEN', `${name} is for those who may see all programs`, {
       facts: { rule: 'token.programs' },
     })
+  const find = async () => method.judge?.(params, context)
   let subject: unknown
   let missing: AgentError | null = null
   try {
-    subject = await method.judge?.(params, context)
+    subject = await find()
   } catch (error) {
     if (!(error instanceof AgentError) || error.code === 'FORBIDDEN' || error.code === 'POLICY_DENIED')
       throw error
@@ -88,7 +89,12 @@ export async function judgeCall({ name, method, params }: Call, source: CallSour
     if (missing) throw missing
     return method.run(params, context, subject)
   }
-  const observe = () => method.observe?.(params, context, subject) ?? {}
+  const observe = async () => {
+    // an agent that has just started knows no process yet, and whoever asks comes back at once
+    await source.supervisor.firstLook()
+    const now = missing ? await find().catch(() => undefined) : subject
+    return method.observe?.(params, context, now) ?? {}
+  }
   return { warnings, missing, observe, run }
 }
 

@@ -43,7 +43,7 @@ export interface KeyedCall {
   /** True for those who may act although the disk takes no record: a restart then forgets the key. */
   mayRunUnrecorded: boolean
   /** The state that the call is about, as it is now. */
-  observe: () => ErrorFacts
+  observe: () => Promise<ErrorFacts>
 }
 
 export class IdempotencyKeys {
@@ -226,7 +226,7 @@ export class IdempotencyKeys {
       throw new AgentError(
         'OUTCOME_UNKNOWN',
         'the agent ended in the middle of this call: look at the state, then ask with another key',
-        { facts: observe() },
+        { facts: await observe() },
       )
     return fromOutcome(outcome)
   }

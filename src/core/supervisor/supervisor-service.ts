@@ -1,5 +1,6 @@
 import { setMaxListeners } from 'node:events'
 import * as z from 'zod'
+import { atMost } from '../../lib/at-most.ts'
 import { AgentError } from '../../protocol/errors.ts'
 import type { SupervisorState } from '../../protocol/events.ts'
 import type { Principal } from '../access/principal.ts'
@@ -24,6 +25,7 @@ export interface GroupChanges {
 
 const Reread = z.tuple([z.tuple([z.array(z.string()), z.array(z.string()), z.array(z.string())])])
 const STOP_MS = 3_600_000
+const FIRST_LOOK_MS = 6_000
 
 export interface SupervisorServiceDeps {
   rpc: SupervisorRpc
@@ -71,6 +73,11 @@ export class SupervisorService {
       eventSource: observer.isEventDriven ? 'listener' : 'fallback',
       exitStatuses: exits.isReadable,
     }
+  }
+
+  /** Returns when supervisord was asked for the first time, or is known to hang. */
+  firstLook(): Promise<void> {
+    return atMost(FIRST_LOOK_MS, this.#deps.connection.settled)
   }
 
   async info() {

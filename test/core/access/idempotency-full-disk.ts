@@ -21,7 +21,7 @@ const call = (key: string, more: Partial<KeyedCall> = {}): KeyedCall => ({
   params: {},
   secrets: [],
   mayRunUnrecorded: false,
-  observe: () => ({}),
+  observe: () => Promise.resolve({}),
   ...more,
 })
 const keys = await opened()

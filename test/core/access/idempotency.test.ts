@@ -14,7 +14,7 @@ const call = (fields: Partial<KeyedCall> = {}): KeyedCall => ({
   params: { select: ['a'] },
   secrets: [],
   mayRunUnrecorded: false,
-  observe: () => ({ seen: 'now' }),
+  observe: () => Promise.resolve({ seen: 'now' }),
   ...fields,
 })
 const never = () => false
