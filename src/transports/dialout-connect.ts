@@ -5,6 +5,7 @@ import { connect as connectTls } from 'node:tls'
 import { WebSocket } from 'ws'
 import { PANEL_SUBPROTOCOL } from '../protocol/panel.ts'
 import type { Limits } from '../server/limits.ts'
+import { webSocketLimits } from './websocket-limits.ts'
 
 export interface PanelAddress {
   /** `wss://`, or `ws://` of this host. */
@@ -72,7 +73,8 @@ async function opened<S extends Socket>(socket: S, event: string, signal: AbortS
 
 function upgrade(url: string, socket: Socket, limits: Limits, signal: AbortSignal): Promise<WebSocket> {
   return new Promise((resolve, reject) => {
-    const webSocket = new WebSocket(url, [PANEL_SUBPROTOCOL], optionsOf(socket, limits))
+    const options = { ...webSocketLimits(limits), createConnection: () => socket }
+    const webSocket = new WebSocket(url, [PANEL_SUBPROTOCOL], options)
     const onAbort = (): void => {
       reject(signal.reason as Error)
       webSocket.terminate()
@@ -89,16 +91,4 @@ function upgrade(url: string, socket: Socket, limits: Limits, signal: AbortSigna
       reject(error)
     })
   })
-}
-
-function optionsOf(socket: Socket, limits: Limits) {
-  return {
-    createConnection: () => socket,
-    perMessageDeflate: false,
-    maxPayload: limits.frameInBytes,
-    maxFragments: 64,
-    maxBufferedChunks: 512,
-    maxPendingAutoPongs: 8,
-    closeTimeout: 2000,
-  }
 }

@@ -121,8 +121,7 @@ export class DialOut {
   /** One connection from its beginning to its end. @returns how it ended */
   async #connect(signal: AbortSignal): Promise<PanelClose> {
     const attempt = await this.#enrolment.prepare()
-    const late = AbortSignal.timeout(this.#times.connectMs)
-    const dialled = await dialPanel(this.#address, this.#limits, AbortSignal.any([signal, late]))
+    const dialled = await this.#dial(signal)
     const onStop = (): void => (this.#link ? undefined : dialled.webSocket.terminate())
     signal.addEventListener('abort', onStop, { once: true })
     if (signal.aborted) onStop()
@@ -140,6 +139,22 @@ export class DialOut {
       if (!ended) throw new Error('a handshake without a session')
       return await ended
     } finally {
+      signal.removeEventListener('abort', onStop)
+    }
+  }
+
+  async #dial(signal: AbortSignal): Promise<Dialled> {
+    signal.throwIfAborted()
+    // not AbortSignal.any: that would be held by a signal that lives as long as the agent
+    const end = new AbortController()
+    const onStop = (): void => end.abort(signal.reason)
+    const late = (): void => end.abort(new Error('the panel did not answer in time'))
+    const timer = setTimeout(late, this.#times.connectMs)
+    signal.addEventListener('abort', onStop, { once: true })
+    try {
+      return await dialPanel(this.#address, this.#limits, end.signal)
+    } finally {
+      clearTimeout(timer)
       signal.removeEventListener('abort', onStop)
     }
   }
@@ -184,12 +199,7 @@ export class DialOut {
 }
 
 function asClose(error: unknown): PanelClose {
-  const isLate = error instanceof Error && error.name === 'TimeoutError'
-  const text = isLate
-    ? 'the panel did not answer in time'
-    : error instanceof Error
-      ? error.message
-      : String(error)
+  const text = error instanceof Error ? error.message : String(error)
   return closeOf(text, error instanceof HandshakeError ? error.code : undefined)
 }
 

@@ -13,6 +13,7 @@ import type { HttpTransport } from './http.ts'
 import { isRefusal, type Refusal, refuseUpgrade } from './refusal.ts'
 import { SocketLink } from './socket-link.ts'
 import { whyNotUpgrade } from './upgrade-form.ts'
+import { webSocketLimits } from './websocket-limits.ts'
 
 const END_MS = 1000
 
@@ -138,12 +139,7 @@ function webSocketServer(limits: Limits): WebSocketServer {
   const options = {
     noServer: true,
     clientTracking: false,
-    perMessageDeflate: false,
-    maxPayload: limits.frameInBytes,
-    maxFragments: 64,
-    maxBufferedChunks: 512,
-    maxPendingAutoPongs: 8,
-    closeTimeout: 2000,
+    ...webSocketLimits(limits),
     handleProtocols: (offered: Set<string>) => offered.has(SUBPROTOCOL) && SUBPROTOCOL,
   }
   return new WebSocketServer(options)

@@ -164,8 +164,11 @@ await t.test('a panel with another key than the pinned one gets nothing', async 
   const host = await supervisord(t, { programs: PROGRAMS })
   const { panel, section, giveJoinToken } = await panelFor(t)
   await giveJoinToken()
-  const agent = await startAgent(t, { supervisor: host, config: { panel: section } })
+  const config = { panel: { ...section, role: 'admin' as const }, policy: { readOnly: true } }
+  const agent = await startAgent(t, { supervisor: host, config })
   await up(panel)
+  const refused = panel.call(NAME, 'process.stop', { select: ['web'] })
+  await t.rejects(refused, /read-only/, 'and its own panel no more than the policy allows')
   await panel.stop()
   rmSync(join(panel.folder, 'panel.json')) // it makes itself a new key
   await panel.start()
