@@ -89,10 +89,9 @@ async function build(
   const tokens = new TokenStore({ path: config.tokensFile, logger })
   await tokens.start()
   teardown.defer(() => tokens.stop())
-  tokens.onChange((ids) => {
-    for (const token of tokens.list())
-      if (ids.includes(token.id) && !tokens.isInForce(token.id))
-        bus.publish('token.revoked', { token: token.name }, token.revokedBy)
+  tokens.onChange((changes) => {
+    for (const { name, hasEnded, actor } of changes)
+      if (hasEnded) bus.publish('token.revoked', { token: name }, actor)
   })
 
   const logs = new LogService()

@@ -74,7 +74,7 @@ const FIELDS: Record<string, readonly [params: string, result: string]> = {
   'event.unsubscribe': ['subscription', ''],
   'token.list': ['', 'tokens'],
   'token.create': ['name role scopes programs users expiresAt', 'token record'],
-  'token.rotate': ['token', 'token record'],
+  'token.rotate': ['token graceMs', 'token record'],
   'token.revoke': ['token cascade', 'record'],
   'policy.explain': ['method params', 'allowed rule text'],
   'audit.list': ['since limit', 'records'],

@@ -2,6 +2,7 @@ import * as z from 'zod'
 import { mutation, query } from '../protocol/method.ts'
 import { Glob, Instant, TokenName } from '../protocol/names.ts'
 import { Role, Scope } from '../protocol/scopes.ts'
+import { ROTATION_GRACE_MAX_MS, ROTATION_GRACE_MS } from '../protocol/token.ts'
 import type { Context } from './context.ts'
 import { observedToken } from './observed.ts'
 
@@ -15,6 +16,11 @@ export const TokenView = z.strictObject({
   users: z.array(z.string()),
   createdAt: Instant,
   createdBy: z.string(),
+  creatorId: z.string().optional().describe('of the token that made it'),
+  former: z
+    .strictObject({ endsAt: Instant, lastUsedAt: Instant.optional() })
+    .optional()
+    .describe('the text before the last rotation: until when it is good'),
   expiresAt: Instant.optional(),
   revokedAt: Instant.optional(),
   revokedBy: z.string().optional(),
@@ -68,27 +74,42 @@ export const tokenMethods = {
     secretResults: ['token'],
     cli: { command: 'token create', positional: ['name'] },
     switches: ['allowRemoteTokens'],
+    judge: (wish, { tokens, principal }: Context) => tokens.within(principal, wish),
     observe: ({ name }, context: Context) => observedToken(context, name),
     run: (wish, { tokens, principal }: Context) => tokens.createFor(principal, wish),
   }),
 
   'token.rotate': mutation({
-    summary: 'Give a token a new text, shown this once; the old one opens no session any more.',
+    summary:
+      'Give a token a new text, shown this once; the old one stays good for a while, and ends by itself.',
     scope: 'admin',
-    params: z.strictObject({ token: z.string().min(1).max(64).describe('its name or id') }),
+    params: z.strictObject({
+      token: z.string().min(1).max(64).describe('its name or id'),
+      graceMs: z
+        .int()
+        .min(0)
+        .max(ROTATION_GRACE_MAX_MS)
+        .default(ROTATION_GRACE_MS)
+        .describe('how long the old text stays good, milliseconds; at least 10 s for who rotates its own'),
+    }),
     result: z.strictObject({ token: z.string().nullable(), record: TokenView }),
     errors: ['POLICY_DENIED', 'FORBIDDEN', 'INVALID_PARAMS'],
-    example: { params: { token: 'panel-1' }, result: { token: 'agt_…', record } },
+    example: {
+      params: { token: 'panel-1', graceMs: 3_600_000 },
+      result: { token: 'agt_…', record: { ...record, former: { endsAt: '2026-11-22T12:00:00.000Z' } } },
+    },
     secretResults: ['token'],
     cli: { command: 'token rotate', positional: ['token'] },
     judge: async ({ token }, { tokens, policy, principal, enforce }: Context) => {
+      tokens.judgeRotation(principal, token)
       const switches = tokens.isOwn(principal, token) ? [] : (['allowRemoteTokens'] as const)
       await enforce(
         policy.judge({ kind: 'call', method: 'token.rotate', mutating: true, switches }, principal),
       )
     },
     observe: ({ token }, context: Context) => observedToken(context, token),
-    run: ({ token }, { tokens, principal }: Context) => tokens.rotateFor(principal, token),
+    run: ({ token, graceMs }, { tokens, principal }: Context) =>
+      tokens.rotateFor(principal, token, { graceMs }),
   }),
 
   'token.revoke': mutation({

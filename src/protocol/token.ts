@@ -7,6 +7,10 @@ export const TOKEN_ID_LENGTH = 10
 export const TOKEN_SECRET_LENGTH = 43
 const CHECKSUM_LENGTH = 6
 
+/** How long the text before a rotation stays good: unless told, and at most. */
+export const ROTATION_GRACE_MS = 24 * 3_600_000
+export const ROTATION_GRACE_MAX_MS = 7 * ROTATION_GRACE_MS
+
 /** The form alone: what matches may still have a wrong checksum. */
 export const TOKEN_PATTERN = /^agt_([0-9A-Za-z]{10})_([0-9A-Za-z]{43})([0-9A-Za-z]{6})$/
 

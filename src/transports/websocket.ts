@@ -117,15 +117,14 @@ export class WebSocketTransport {
     const session = { record, address, link, closed }
     this.#sessions.add(session)
     this.#failures.sessionOpened(address)
-    const touch = (): void => this.#tokens.touch(record.id)
-    touch()
+    const touch = (): void => this.#tokens.touch(record)
     logger.info('session opened')
     link.serve((peer) => this.#open(peer, this.#tokens.toPrincipal(record)), this.#limits, touch)
   }
 
   #endRevoked(): void {
     for (const { record, link } of this.#sessions)
-      if (!this.#tokens.isInForce(record.id)) end(link, CLOSE.tokenEnded, 'token revoked or expired')
+      if (!this.#tokens.admits(record)) end(link, CLOSE.tokenEnded, 'token revoked or expired')
   }
 }
 

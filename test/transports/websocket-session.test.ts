@@ -240,13 +240,28 @@ await t.test(
   },
 )
 
-await t.test('rotating leaves live sessions, the old text opens none', async (t) => {
+await t.test('a session lives as long as the text it came with', async (t) => {
   const { port, token, tokens, webSocket } = await listening(t)
-  await upgraded(t, port, token)
-  const next = await tokens.rotate('panel')
-  t.equal((await answered(raw(t, port, upgradeRequest(bearer(token)), '127.0.0.2'))).status, 401)
+  const old = await upgraded(t, port, token)
+  const next = await tokens.rotate('panel', { graceMs: 60_000 })
   await upgraded(t, port, next.token)
-  t.equal(webSocket.sessions, 2)
+  await upgraded(t, port, token)
+  t.equal(webSocket.sessions, 3, 'both texts open sessions')
+  await tokens.rotate('panel', { graceMs: 0 })
+  await old.ended
+  t.equal(old.closeCode, 4401)
+  await until(() => webSocket.sessions === 0, 'the end of all')
+  t.equal((await answered(raw(t, port, upgradeRequest(bearer(token)), '127.0.0.2'))).status, 401)
+})
+
+await t.test('the grace of a former text ends by itself, and its sessions with it', async (t) => {
+  const { port, token, tokens, webSocket } = await listening(t)
+  const old = await upgraded(t, port, token)
+  const next = await tokens.rotate('panel', { graceMs: 1000 })
+  await upgraded(t, port, next.token)
+  await until(() => old.closeCode === 4401, 'the end of the session')
+  await until(() => webSocket.sessions === 1)
+  t.equal((await answered(raw(t, port, upgradeRequest(bearer(token)), '127.0.0.2'))).status, 401)
 })
 
 await t.test(

@@ -127,7 +127,7 @@ await t.test('an expired token is 401', async (t) => {
   const { port, tokens } = await listening(t)
   const expiresAt = new Date(Date.now() + 100).toISOString()
   const { token, record } = await tokens.create({ name: 'brief', role: 'viewer', expiresAt }, 'local:admin')
-  await until(() => !tokens.isInForce(record.id))
+  await until(() => !tokens.admits(record))
   t.equal((await answered(raw(t, port, upgradeRequest(bearer(token))))).status, 401)
 })
 

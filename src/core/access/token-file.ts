@@ -10,24 +10,32 @@ const MAX_FILE_BYTES = 4 * 1024 * 1024
 /** A system user's name, or `*` for whatever the policy allows. */
 const TokenUser = z.string().regex(/^(\*|[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\$?)$/, 'a system user or *')
 
+const TokenId = z.string().regex(/^[0-9A-Za-z]{10}$/)
+const Hash = z
+  .string()
+  .regex(/^[0-9a-f]{64}$/)
+  .describe('SHA-256 of the whole text, hex')
+
 /** A token as it is kept: its rights and the hash of its text, never the text. */
 export const TokenRecord = z.strictObject({
-  id: z.string().regex(/^[0-9A-Za-z]{10}$/),
+  id: TokenId,
   name: TokenName,
   /** What it was created with, for display; the rights are `scopes`. */
   role: Role.optional(),
   scopes: z.array(Scope).min(1).max(16),
   programs: z.array(Glob).max(1000),
   users: z.array(TokenUser).max(1000),
-  hash: z
-    .string()
-    .regex(/^[0-9a-f]{64}$/)
-    .describe('SHA-256 of the whole text, hex'),
+  hash: Hash,
+  /** The text before the last rotation, which is good until then. */
+  former: z.strictObject({ hash: Hash, endsAt: Instant, lastUsedAt: Instant.optional() }).optional(),
   createdAt: Instant,
   createdBy: z.string().min(1).max(128),
+  /** The record of the token that made it: names are given again, ids are not. */
+  creatorId: TokenId.optional(),
   expiresAt: Instant.optional(),
   revokedAt: Instant.optional(),
   revokedBy: z.string().min(1).max(128).optional(),
+  /** Of the current text alone. */
   lastUsedAt: Instant.optional(),
 })
 export type TokenRecord = z.infer<typeof TokenRecord>
@@ -52,13 +60,12 @@ export class TokenFileError extends Error {
 }
 
 /**
- * Reads the tokens file; a missing one holds no tokens.
+ * Reads the tokens file; null when there is none.
  * @throws {TokenFileError} not a plain file, owned by a stranger, open to group or world, or not of the schema
  */
-export async function readTokenFile(path: string): Promise<TokenRecord[]> {
+export async function readTokenFile(path: string): Promise<TokenRecord[] | null> {
   const text = await readPrivateText(path)
-  if (text === null) return []
-  return parseTokenFile(path, text)
+  return text === null ? null : parseTokenFile(path, text)
 }
 
 /** Replaces the file as a whole, mode 0600. */

@@ -26,16 +26,16 @@ export function invalidParam(path: string, message: string): AgentError {
  */
 export function recordOf(
   wish: TokenWish,
-  made: { id: string; hash: string; createdBy: string; now: number },
+  made: { id: string; hash: string; createdBy: string; creatorId?: string | undefined; now: number },
 ): TokenRecord {
   const { name, role, programs = ['*'], users = role === 'admin' ? ['*'] : [], expiresAt } = wish
   if (role !== undefined && wish.scopes !== undefined) throw invalidParam('scopes', 'either a role or scopes')
   const scopes = role === undefined ? wish.scopes : ROLES[role]
   if (scopes === undefined) throw invalidParam('role', 'a role or scopes are needed')
-  const { id, hash, createdBy } = made
+  const { id, hash, createdBy, creatorId } = made
   const createdAt = new Date(made.now).toISOString()
   const rights = { scopes: [...new Set(scopes)], programs, users }
-  const record = { id, name, role, ...rights, hash, createdAt, createdBy, expiresAt }
+  const record = { id, name, role, ...rights, hash, createdAt, createdBy, creatorId, expiresAt }
   const parsed = TokenRecord.safeParse(record)
   const issue = parsed.error?.issues[0]
   if (issue) throw invalidParam(issue.path.join('.'), issue.message)

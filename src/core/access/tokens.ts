@@ -1,22 +1,18 @@
-import { timingSafeEqual } from 'node:crypto'
-import { stat } from 'node:fs/promises'
-import { KeyedMutex } from '../../lib/keyed-mutex.ts'
 import type { Logger } from '../../logger.ts'
-import { parseToken } from '../../protocol/token.ts'
-import { withFileLock } from './file-lock.ts'
+import { parseToken, ROTATION_GRACE_MS } from '../../protocol/token.ts'
 import type { Principal } from './principal.ts'
-import { readTokenFile, type TokenRecord, writeTokenFile } from './token-file.ts'
+import { type TokenChangeListener, TokenChanges } from './token-changes.ts'
+import type { TokenRecord } from './token-file.ts'
 import { tokenPrincipal } from './token-principal.ts'
-import { findToken, isInForce, sameRights, withDescendants } from './token-set.ts'
+import { isLive, isSecretOf, rotated } from './token-secrets.ts'
+import { foundToken, isInForce, isUntidy, tidied, withDescendants } from './token-set.ts'
+import { TokenSource } from './token-source.ts'
 import { hashToken, newTokenId, newTokenText } from './token-text.ts'
+import { TokenUses } from './token-uses.ts'
 import { invalidParam, recordOf, type TokenWish } from './token-wish.ts'
 
 const POLL_MS = 500
 const FLUSH_MS = 60_000
-const NO_HASH = '0'.repeat(64)
-
-/** Ids of tokens that lost or changed rights, or are no longer in force. */
-export type TokenChangeListener = (ids: readonly string[]) => void
 
 /**
  * The tokens of this host. The file is the truth: it is read again whenever it changes and before every
@@ -27,13 +23,12 @@ export class TokenStore {
   readonly #path: string
   readonly #logger: Logger
   readonly #now: () => number
-  readonly #turns = new KeyedMutex()
-  readonly #listeners = new Set<TokenChangeListener>()
-  readonly #used = new Map<string, number>()
+  readonly #source: TokenSource
+  readonly #changes: TokenChanges
+  readonly #uses = new TokenUses()
   #tokens = new Map<string, TokenRecord>()
-  /** In force when the listeners were last told. */
-  #told = new Map<string, TokenRecord>()
-  #signature = ''
+  /** Why the file cannot be used, as it was logged; null while it can. */
+  #trouble: string | null = null
   #flushedAt = 0
   #timer: NodeJS.Timeout | undefined
   #isPolling = false
@@ -42,6 +37,8 @@ export class TokenStore {
     this.#path = deps.path
     this.#logger = deps.logger
     this.#now = deps.now ?? Date.now
+    this.#source = new TokenSource(deps.path)
+    this.#changes = new TokenChanges(deps)
   }
 
   /**
@@ -49,64 +46,86 @@ export class TokenStore {
    * @throws {TokenFileError} when it cannot be used now; a missing file holds no tokens
    */
   async start(): Promise<void> {
-    await this.#turns.run('file', () => this.#load())
+    await this.#source.inTurn(() => this.#load())
     this.#flushedAt = this.#now()
     this.#timer = setInterval(() => void this.#poll(), POLL_MS)
     this.#timer.unref()
   }
 
-  /** Ends the watch and writes what {@link touch} noted. */
+  /** Ends the watch and writes when tokens were last used, where the file takes it. */
   async stop(): Promise<void> {
     clearInterval(this.#timer)
-    await this.#flushNow()
+    await this.#flushNow().catch((error: unknown) => this.#complain(error))
   }
 
-  /** The record of a token text that is in force. Takes as long for an unknown id as for a known one. */
+  /**
+   * Who comes with a token text that is in force, as {@link admits} and {@link toPrincipal} take it. Takes as long for
+   * an unknown id as for a known one. The use is noted.
+   */
   verify(text: string): TokenRecord | null {
     const parts = parseToken(text)
     if (parts === null) return null
+    const now = this.#now()
     const record = this.#tokens.get(parts.id)
-    const same = timingSafeEqual(Buffer.from(hashToken(text)), Buffer.from(record?.hash ?? NO_HASH))
-    return same && record !== undefined && isInForce(record, this.#now()) ? record : null
+    const hash = hashToken(text)
+    if (!isSecretOf(record, hash, now) || record === undefined || !isInForce(record, now)) return null
+    const admitted = { ...record, hash }
+    this.touch(admitted)
+    return admitted
   }
 
-  /** True while the token exists and is neither revoked nor expired. */
-  isInForce(id: string): boolean {
-    return this.#inForce(id) !== undefined
+  /** True while the token is in force, and the secret it came with is still good. */
+  admits(record: TokenRecord): boolean {
+    return this.#admitted(record) !== undefined
   }
 
   /** All records, ended ones too. */
   list(): TokenRecord[] {
-    return [...this.#tokens.values()].map((record) => this.#withLastUse(record))
+    return [...this.#tokens.values()].map((record) => this.#uses.addTo(record))
   }
 
   /**
-   * Adds a token.
+   * Adds a token. The wish is asked for when nobody else can change tokens any more, and what the file says is in force.
    * @returns its text, which is nowhere kept, and its record
    * @throws {AgentError} INVALID_PARAMS (`name` is taken by a token in force, or the wish is not a token)
    */
-  async create(wish: TokenWish, createdBy: string): Promise<{ token: string; record: TokenRecord }> {
+  async create(
+    wish: TokenWish | (() => TokenWish),
+    createdBy: string,
+    creatorId?: string,
+  ): Promise<{ token: string; record: TokenRecord }> {
     const id = newTokenId()
     const token = newTokenText(id)
-    const record = recordOf(wish, { id, hash: hashToken(token), createdBy, now: this.#now() })
-    await this.#change((tokens) => {
-      if (tokens.some((other) => other.name === wish.name && isInForce(other, this.#now())))
-        throw invalidParam('name', `there is a token ${wish.name} already`)
-      return [...tokens, record]
+    const made = { id, hash: hashToken(token), createdBy, creatorId }
+    const record = await this.#changeOne((tokens) => {
+      const wanted = recordOf(typeof wish === 'function' ? wish() : wish, { ...made, now: this.#now() })
+      if (tokens.some((other) => other.name === wanted.name && isInForce(other, this.#now())))
+        throw invalidParam('name', `there is a token ${wanted.name} already`)
+      return { id, edited: [...tokens, wanted] }
     })
-    return { token, record: this.#inForce(id) ?? record }
+    return { token, record }
   }
 
   /**
-   * Gives a token a new text; the old one opens no session any more. Sessions that live go on: to end those, revoke.
+   * Gives a token a new text. The one before it stays good for `graceMs`, then it opens no session any more and those
+   * that it opened end.
+   * @param options.judge may throw, when nobody else can change the token any more
    * @throws {AgentError} INVALID_PARAMS when no such token is in force
    */
-  async rotate(idOrName: string): Promise<{ token: string; record: TokenRecord }> {
+  async rotate(
+    idOrName: string,
+    options: { graceMs?: number; judge?: (old: TokenRecord) => void } = {},
+  ): Promise<{ token: string; record: TokenRecord }> {
+    const { graceMs = ROTATION_GRACE_MS } = options
     let token = ''
-    const record = await this.#changeOne(idOrName, (old, tokens) => {
-      if (!isInForce(old, this.#now())) throw invalidParam('name', `the token ${idOrName} has ended`)
+    const record = await this.#changeOne((tokens) => {
+      const now = this.#now()
+      const old = foundToken(tokens, idOrName, now)
+      if (!isInForce(old, now)) throw invalidParam('token', `the token ${idOrName} has ended`)
+      options.judge?.(old)
       token = newTokenText(old.id)
-      return tokens.map((other) => (other === old ? { ...old, hash: hashToken(token) } : other))
+      const fresh = rotated(old, { hash: hashToken(token), graceMs, now })
+      return { id: old.id, edited: tokens.map((other) => (other === old ? fresh : other)) }
     })
     return { token, record }
   }
@@ -114,61 +133,54 @@ export class TokenStore {
   /**
    * Ends a token, at once and for good; with `cascade` also those it created, and theirs.
    * Revoking what is revoked changes nothing.
+   * @param options.by who does it
    * @throws {AgentError} INVALID_PARAMS when there is no such token
    */
   revoke(idOrName: string, options: { cascade?: boolean; by?: string } = {}): Promise<TokenRecord> {
-    const { by: revokedBy } = options
-    const end = {
-      revokedAt: new Date(this.#now()).toISOString(),
-      ...(revokedBy === undefined ? {} : { revokedBy }),
-    }
-    return this.#changeOne(idOrName, (root, tokens) => {
+    return this.#changeOne((tokens) => {
+      const now = this.#now()
+      const end = { revokedAt: new Date(now).toISOString(), ...(options.by ? { revokedBy: options.by } : {}) }
+      const root = foundToken(tokens, idOrName, now)
       const ending = options.cascade ? withDescendants(root, tokens) : new Set([root])
-      return tokens.map((token) => (ending.has(token) && !token.revokedAt ? { ...token, ...end } : token))
+      const edited = tokens.map((token) =>
+        ending.has(token) && !token.revokedAt ? { ...token, ...end } : token,
+      )
+      return { id: root.id, edited }
     })
   }
 
-  /** Calls the listener after each change of rights is in force; returns the way to stop that. */
+  /** Calls the listener after each change of rights is in force. @returns the undo */
   onChange(listener: TokenChangeListener): () => void {
-    this.#listeners.add(listener)
-    return () => void this.#listeners.delete(listener)
+    return this.#changes.onChange(listener)
   }
 
-  /** Notes that a token is used now; the file learns it with the next {@link flush}. */
-  touch(id: string): void {
-    this.#used.set(id, this.#now())
+  /** Notes that a secret is used now; the file learns it with the next {@link flush}. */
+  touch(admitted: Pick<TokenRecord, 'hash'>): void {
+    this.#uses.note(admitted, this.#now())
   }
 
-  /** Writes the times of last use, once a minute at most. */
+  /** Writes the times of last use, once a minute at most, and leaves out what ended long ago. */
   async flush(): Promise<void> {
     if (this.#now() - this.#flushedAt >= FLUSH_MS) await this.#flushNow()
   }
 
   /** Reports tokens that expired since the last look. Runs by itself between start and stop. */
   expireSweep(): void {
-    const now = this.#now()
-    const changed = [...this.#told].filter(([id, before]) => {
-      const after = this.#tokens.get(id)
-      return after === undefined || !isInForce(after, now) || !sameRights(before, after)
-    })
-    this.#told = new Map([...this.#tokens].filter(([, record]) => isInForce(record, now)))
-    if (changed.length === 0) return
-    this.#tell(changed.map(([id]) => id))
+    this.#changes.tell(this.#tokens, this.#now())
   }
 
-  /** Who a session with this token is. Its rights are those of the record as it is now; none once it has ended. */
+  /**
+   * Who a session is that came with this token. Its rights are those of the record as it is now; none once that has
+   * ended, or the secret it came with.
+   */
   toPrincipal(record: TokenRecord): Principal {
-    return tokenPrincipal(record, () => this.#inForce(record.id))
+    return tokenPrincipal(record, () => this.#admitted(record))
   }
 
-  #inForce(id: string): TokenRecord | undefined {
+  #admitted({ id, hash }: TokenRecord): TokenRecord | undefined {
     const record = this.#tokens.get(id)
-    return record !== undefined && isInForce(record, this.#now()) ? record : undefined
-  }
-
-  #withLastUse(record: TokenRecord): TokenRecord {
-    const used = this.#used.get(record.id)
-    return used === undefined ? record : { ...record, lastUsedAt: new Date(used).toISOString() }
+    const now = this.#now()
+    return record && isInForce(record, now) && isLive(record, hash, now) ? record : undefined
   }
 
   async #poll(): Promise<void> {
@@ -176,77 +188,59 @@ export class TokenStore {
     this.#isPolling = true
     try {
       this.expireSweep()
-      if ((await signatureOf(this.#path)) !== this.#signature)
-        await this.#turns.run('file', () => this.#load())
+      if (await this.#source.hasChanged()) await this.#source.inTurn(() => this.#load())
       await this.flush()
+      if (this.#trouble !== null) this.#logger.info({ path: this.#path }, 'the tokens file is in use again')
+      this.#trouble = null
     } catch (error) {
-      this.#logger.error({ err: error }, 'tokens stay as they were')
+      this.#complain(error)
     } finally {
       this.#isPolling = false
     }
   }
 
-  async #load(): Promise<void> {
-    this.#signature = await signatureOf(this.#path) // taken first: a change while reading is seen at the next look
-    const tokens = await readTokenFile(this.#path)
-    this.#tokens = new Map(tokens.map((record) => [record.id, record]))
-    this.expireSweep()
+  /** Once per reason, however often it is met. */
+  #complain(error: unknown): void {
+    const trouble = error instanceof Error ? error.message : String(error)
+    if (trouble !== this.#trouble) this.#logger.error({ err: error }, 'tokens stay as they were')
+    this.#trouble = trouble
   }
 
-  /** Read, edit, write, put in force; one at a time on the whole host. */
+  /** Puts the file in force. */
+  async #load(): Promise<void> {
+    const tokens = await this.#source.read(this.#tokens.size > 0)
+    this.#tokens = new Map(tokens.map((record) => [record.id, record]))
+    this.#changes.tell(this.#tokens, this.#now())
+  }
+
+  /** Read, put in force, edit, write, put in force; one at a time on the whole host. */
   async #change(edit: (tokens: TokenRecord[]) => TokenRecord[]): Promise<void> {
-    await this.#turns.run('file', () =>
-      withFileLock(`${this.#path}.lock`, async () => {
-        const edited = edit(await readTokenFile(this.#path))
-        await writeTokenFile(
-          this.#path,
-          edited.map((record) => this.#withLastUse(record)),
-        )
-        await this.#load()
-      }),
-    )
+    await this.#source.alone(async () => {
+      await this.#load()
+      const settle = this.#uses.written()
+      await this.#source.write(tidied(edit(this.list()), this.#now()))
+      settle()
+      await this.#load()
+    })
   }
 
   async #changeOne(
-    idOrName: string,
-    edit: (token: TokenRecord, tokens: TokenRecord[]) => TokenRecord[],
+    edit: (tokens: TokenRecord[]) => { id: string; edited: TokenRecord[] },
   ): Promise<TokenRecord> {
-    let id = ''
+    let one: TokenRecord | undefined
     await this.#change((tokens) => {
-      const found = findToken(tokens, idOrName, this.#now())
-      if (found === undefined) throw invalidParam('name', `there is no token ${idOrName}`)
-      id = found.id
-      return edit(found, tokens)
+      const { id, edited } = edit(tokens)
+      one = edited.find((token) => token.id === id)
+      return edited
     })
-    const record = this.#tokens.get(id)
-    if (record === undefined) throw new Error(`token ${id} vanished from ${this.#path}`)
-    return record
+    if (one === undefined) throw new Error(`an edit of ${this.#path} without its token`)
+    return this.#tokens.get(one.id) ?? one
   }
 
   async #flushNow(): Promise<void> {
     this.#flushedAt = this.#now()
-    const written = [...this.#used]
-    if (written.length === 0) return
-    await this.#change((tokens) => tokens)
-    for (const [id, at] of written) if (this.#used.get(id) === at) this.#used.delete(id)
-  }
-
-  #tell(ids: readonly string[]): void {
-    for (const listener of this.#listeners)
-      try {
-        listener(ids)
-      } catch (error) {
-        this.#logger.error({ err: error }, 'a listener of token changes failed')
-      }
-  }
-}
-
-/** Changes whenever the file does; ctime, so that a corrected mode counts too. */
-async function signatureOf(path: string): Promise<string> {
-  try {
-    const { mtimeNs, ctimeNs, ino, size } = await stat(path, { bigint: true })
-    return `${mtimeNs}:${ctimeNs}:${ino}:${size}`
-  } catch (error) {
-    return `${(error as NodeJS.ErrnoException).code}`
+    const tokens = [...this.#tokens.values()]
+    if (tokens.length === 0 || (this.#uses.isEmpty && !isUntidy(tokens, this.#now()))) return
+    await this.#change((inFile) => inFile)
   }
 }

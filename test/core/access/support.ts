@@ -41,7 +41,7 @@ export async function tokenStore(t: Test, options: { path?: string; now?: () => 
   const { logger, lines } = recorder()
   const store = new TokenStore({ path, logger, ...(options.now && { now: options.now }) })
   const changes: string[][] = []
-  store.onChange((ids) => changes.push([...ids]))
+  store.onChange((less) => changes.push(less.map(({ id }) => id)))
   await store.start()
   t.teardown(() => store.stop())
   return { store, path, lines, changes }

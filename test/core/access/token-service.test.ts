@@ -1,3 +1,4 @@
+import { writeFile } from 'node:fs/promises'
 import t from 'tap'
 import { LOCAL_ADMIN } from '../../../src/core/access/local-principals.ts'
 import type { Principal } from '../../../src/core/access/principal.ts'
@@ -94,6 +95,38 @@ await t.test('a creator that was revoked gives nothing any more', async (t) => {
   await t.rejects(service.createFor(parent, { name: 'a', role: 'viewer' }), { code: 'FORBIDDEN' })
 })
 
+await t.test('a creator that the file has just narrowed gives what it has left, seen or not', async (t) => {
+  const { store, path } = await tokenStore(t)
+  const service = new TokenService({ store })
+  const { record } = await store.create({ name: 'parent', role: 'admin' }, 'local:admin')
+  const parent = store.toPrincipal(record)
+  const narrow = { ...record, programs: ['web'], users: [], expiresAt: '2099-01-01T00:00:00Z' }
+  await writeFile(path, JSON.stringify({ version: 1, tokens: [narrow] }))
+  const { record: child } = await service.createFor(parent, { name: 'child', role: 'viewer' })
+  t.match(child, {
+    programs: ['web'],
+    expiresAt: narrow.expiresAt,
+    createdBy: 'token:parent',
+    creatorId: record.id,
+  })
+  await writeFile(path, JSON.stringify({ version: 1, tokens: [] }))
+  await t.rejects(service.createFor(parent, { name: 'late', role: 'viewer' }), { code: 'FORBIDDEN' })
+})
+
+await t.test('who rotates its own token has time to get the answer', async (t) => {
+  const { store } = await tokenStore(t)
+  const service = new TokenService({ store })
+  const { token } = await store.create({ name: 'boss', role: 'admin' }, 'local:admin')
+  const session = store.verify(token)
+  if (!session) throw new Error('it is good')
+  const mine = await service.rotateFor(store.toPrincipal(session), 'boss', { graceMs: 0 })
+  t.ok(store.admits(session))
+  t.match(mine.record, { former: { endsAt: String }, lastUsedAt: String })
+  t.ok(Date.parse(mine.record.former?.endsAt ?? '') - Date.now() <= 10_000)
+  await service.rotateFor(LOCAL_ADMIN, 'boss', { graceMs: 0 })
+  t.notOk(store.admits(session), 'others end it at once')
+})
+
 await t.test('revoking takes those it created along when told to', async (t) => {
   const { store } = await tokenStore(t)
   const service = new TokenService({ store })
@@ -113,6 +146,7 @@ await t.test('no hash leaves', async (t) => {
   const { store } = await tokenStore(t)
   const service = new TokenService({ store })
   const made = await service.createFor(LOCAL_ADMIN, { name: 'a', role: 'viewer' })
-  for (const shown of [made.record, service.list(), await service.revoke('a')])
+  const again = await service.rotateFor(LOCAL_ADMIN, 'a')
+  for (const shown of [made.record, again.record, service.list(), await service.revoke('a')])
     t.notMatch(JSON.stringify(shown), 'hash')
 })

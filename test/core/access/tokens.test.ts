@@ -96,7 +96,7 @@ await t.test('revoking ends a token, reports it once, and frees its name', async
   await store.revoke(record.id)
   t.strictSame(changes, [[record.id]])
   await t.resolves(store.create({ name: 'panel', role: 'viewer' }, BY))
-  await t.rejects(store.revoke('nobody'), { code: 'INVALID_PARAMS', facts: { issues: [{ path: 'name' }] } })
+  await t.rejects(store.revoke('nobody'), { code: 'INVALID_PARAMS', facts: { issues: [{ path: 'token' }] } })
 })
 
 await t.test(
@@ -122,18 +122,6 @@ await t.test(
     t.strictSame(changes, [family])
   },
 )
-
-await t.test('rotating replaces the text, keeps the record and its rights', async (t) => {
-  const { store, changes } = await tokenStore(t)
-  const first = await store.create({ name: 'panel', role: 'viewer' }, BY)
-  const second = await store.rotate('panel')
-  t.equal(second.record.id, first.record.id)
-  t.equal(store.verify(first.token), null)
-  t.equal(store.verify(second.token)?.id, first.record.id)
-  t.strictSame(changes, [])
-  await store.revoke('panel')
-  await t.rejects(store.rotate('panel'), { code: 'INVALID_PARAMS' })
-})
 
 await t.test('a token ends when it expires; the sweep reports it once', async (t) => {
   const time = clock()
@@ -178,14 +166,16 @@ await t.test('a principal follows its record', async (t) => {
 await t.test(
   'a token removed from the file by hand is reported; so is every token when the file goes',
   async (t) => {
-    const { store, path, changes } = await tokenStore(t)
+    const { store, path } = await tokenStore(t)
+    const told: unknown[] = []
+    store.onChange((changes) => void told.push(changes))
     const { record: a } = await store.create({ name: 'a', role: 'viewer' }, BY)
     const { record: b } = await store.create({ name: 'b', role: 'viewer' }, BY)
     await writeFile(path, JSON.stringify({ version: 1, tokens: [b] }))
-    await until(() => changes.length === 1)
+    await until(() => told.length === 1)
     await unlink(path)
-    await until(() => changes.length === 2)
-    t.strictSame(changes, [[a.id], [b.id]])
+    await until(() => told.length === 2)
+    t.strictSame(told, [[{ id: a.id, name: 'a', hasEnded: true }], [{ id: b.id, name: 'b', hasEnded: true }]])
   },
 )
 
@@ -228,6 +218,22 @@ for (const { it, content, says } of broken)
     await t.rejects(new TokenStore({ path, logger: recorder().logger }).start(), says)
     t.equal(logged().length, 1)
   })
+
+await t.test('a revocation tells who did it, and of nothing else that it finds done', async (t) => {
+  const { store, path } = await tokenStore(t)
+  const told: unknown[] = []
+  store.onChange((changes) => void told.push(...changes))
+  const { record: a } = await store.create({ name: 'a', role: 'viewer' }, BY)
+  const { record: b } = await store.create({ name: 'b', role: 'viewer' }, BY)
+  const { record: c } = await store.create({ name: 'c', role: 'viewer' }, BY)
+  await writeFile(path, JSON.stringify({ version: 1, tokens: [a, { ...b, scopes: ['read'] }] }))
+  await store.revoke('a', { by: 'token:boss' })
+  t.strictSame(told, [
+    { id: b.id, name: 'b', hasEnded: false },
+    { id: c.id, name: 'c', hasEnded: true },
+    { id: a.id, name: 'a', hasEnded: true, actor: 'token:boss' },
+  ])
+})
 
 await t.test('a repaired file is in force without a restart', async (t) => {
   const { store, path, lines } = await tokenStore(t)
@@ -303,14 +309,14 @@ await t.test('the time of last use is shown at once and written once a minute', 
   const { store, path } = await tokenStore(t, { now: time.now })
   const { record } = await store.create({ name: 'panel', role: 'viewer' }, BY)
   const written = async () => JSON.parse(await readFile(path, 'utf8')).tokens[0].lastUsedAt
-  store.touch(record.id)
+  store.touch(record)
   t.equal(store.list()[0]?.lastUsedAt, '2026-01-01T00:00:00.000Z')
   await store.flush()
   t.equal(await written(), undefined)
   time.add(60_000)
   await store.flush()
   t.equal(await written(), '2026-01-01T00:00:00.000Z')
-  store.touch(record.id)
+  store.touch(record)
   await store.stop()
   t.equal(await written(), '2026-01-01T00:01:00.000Z', 'and when it stops')
 })
