@@ -146,13 +146,13 @@ export class DialOut {
   async #dial(signal: AbortSignal): Promise<Dialled> {
     signal.throwIfAborted()
     // not AbortSignal.any: that would be held by a signal that lives as long as the agent
-    const end = new AbortController()
-    const onStop = (): void => end.abort(signal.reason)
-    const late = (): void => end.abort(new Error('the panel did not answer in time'))
+    const giveUp = new AbortController()
+    const onStop = (): void => giveUp.abort(signal.reason)
+    const late = (): void => giveUp.abort(new Error('the panel did not answer in time'))
     const timer = setTimeout(late, this.#times.connectMs)
     signal.addEventListener('abort', onStop, { once: true })
     try {
-      return await dialPanel(this.#address, this.#limits, end.signal)
+      return await dialPanel(this.#address, this.#limits, giveUp.signal)
     } finally {
       clearTimeout(timer)
       signal.removeEventListener('abort', onStop)
