@@ -113,8 +113,14 @@ export const supervisorMethods = {
     example: { params: { groups: ['worker'] }, result: groups },
     cli: { command: 'supervisor update', positional: ['groups'] },
     observe: (_params, context: Context) => observedSupervisor(context),
-    run: ({ groups: wanted }, { supervisor, principal, signal }: Context) =>
-      supervisor.update(wanted, principal, signal),
+    judge: ({ groups: wanted }, { supervisor, principal }: Context) =>
+      supervisor.mayUpdate(wanted, principal),
+    run: ({ groups: wanted }, { supervisor, policy, principal, enforce, signal }: Context) =>
+      supervisor.update(wanted, {
+        principal,
+        signal,
+        allow: (definition) => enforce(policy.judge({ kind: 'foreign', definition }, principal)),
+      }),
   }),
 
   'supervisor.restart': mutation({

@@ -37,7 +37,8 @@ export interface MethodSpec<P extends z.ZodObject, R extends z.ZodObject, C, S =
   switches?: readonly PolicySwitch[]
   /**
    * Finds what the call is about, with no effect, and refuses what lies outside the rights of the caller (FORBIDDEN)
-   * or the policy. Any other failure of it is told only after the call's key was looked up: its outcome may be known.
+   * or the policy, or is no parameter. Any other failure of it is told only after the call's key was looked up: its
+   * outcome may be known.
    */
   judge?(params: z.output<P>, context: C): Promise<S> | S
   /** The effect, on what was judged. */

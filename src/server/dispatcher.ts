@@ -22,6 +22,7 @@ const REFUSALS: ReadonlySet<ErrorCode> = new Set([
   'TOO_MANY_REQUESTS',
 ])
 const ISSUES_MAX = 3
+const WARNINGS_MAX = 20
 
 interface Warning {
   rule: string
@@ -123,7 +124,10 @@ export class Dispatcher {
 function withWarnings(result: Result, warnings: readonly Warning[]): Result {
   if (warnings.length === 0) return result
   const own = Array.isArray(result['warnings']) ? (result['warnings'] as unknown[]) : []
-  return { ...result, warnings: [...own, ...warnings.map(({ rule, text }) => `${rule}: ${text}`)] }
+  const told = [...new Set(warnings.map(({ rule, text }) => `${rule}: ${text}`))]
+  const more = told.length - WARNINGS_MAX
+  const shown = more > 0 ? [...told.slice(0, WARNINGS_MAX), `and ${more} more like these`] : told
+  return { ...result, warnings: [...own, ...shown] }
 }
 
 function isRefusal(error: unknown): boolean {

@@ -30,6 +30,8 @@ export interface JudgedCall {
   run(): Promise<Record<string, unknown>> | Record<string, unknown>
 }
 
+/** What is told before the key of a call is looked up. */
+const AT_ONCE: ReadonlySet<string> = new Set(['FORBIDDEN', 'POLICY_DENIED', 'INVALID_PARAMS'])
 const ISSUES_MAX = 3
 const ISSUE_CHARS = 300
 
@@ -78,8 +80,7 @@ export async function judgeCall({ name, method, params }: Call, source: CallSour
   try {
     subject = await find()
   } catch (error) {
-    if (!(error instanceof AgentError) || error.code === 'FORBIDDEN' || error.code === 'POLICY_DENIED')
-      throw error
+    if (!(error instanceof AgentError) || AT_ONCE.has(error.code)) throw error
     missing = error
   }
   const { mutating, switches = [] } = method

@@ -16,6 +16,7 @@ export class Findings {
   readonly notes: string[] = []
   readonly #violations: Violation[] = []
   readonly #file: string
+  readonly #about: string
 
   constructor(deps: {
     rules: PolicyRules
@@ -23,12 +24,15 @@ export class Findings {
     principal: Principal
     host: SupervisordFacts
     file: string
+    /** Names one of several in the texts. */
+    about?: string
   }) {
     this.rules = deps.rules
     this.accounts = deps.accounts
     this.principal = deps.principal
     this.host = deps.host
     this.#file = deps.file
+    this.#about = deps.about === undefined ? '' : `${deps.about}: `
   }
 
   /** The token's rights first, as they are judged first. */
@@ -39,7 +43,7 @@ export class Findings {
 
   /** A rule of the policy says no. The text ends with the key and the file to change. */
   deny(rule: RuleKey, what: string, path?: string): void {
-    const text = `${what} (policy.${rule} in ${this.#file} decides; a restart of the agent applies a change)`
+    const text = `${this.#about}${what} (policy.${rule} in ${this.#file} decides; a restart of the agent applies a change)`
     this.#violations.push({
       code: 'POLICY_DENIED',
       rule: `policy.${rule}`,
@@ -50,6 +54,6 @@ export class Findings {
 
   /** The caller lacks a right of its own. */
   forbid(rule: string, text: string, path: string): void {
-    this.#violations.push({ code: 'FORBIDDEN', rule, text, path })
+    this.#violations.push({ code: 'FORBIDDEN', rule, text: this.#about + text, path })
   }
 }

@@ -64,7 +64,14 @@ export class Policy {
   async judge(subject: PolicySubject, principal: Principal): Promise<Verdict> {
     const { rules, file, supervisord } = this.#deps
     const host = subject.kind === 'call' ? { uid: null, searchPath: null } : await supervisord()
-    const findings = new Findings({ rules, file, host, principal, accounts: this.#accounts })
+    const findings = new Findings({
+      rules,
+      file,
+      host,
+      principal,
+      accounts: this.#accounts,
+      ...(subject.kind === 'foreign' ? { about: subject.definition.name } : {}),
+    })
     const resolved = await judged(findings, subject)
     const { violations, places, notes } = findings
     const binding = violations.filter(({ code }) => code === 'FORBIDDEN' || !principal.isAbovePolicy)

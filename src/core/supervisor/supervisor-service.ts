@@ -3,8 +3,9 @@ import * as z from 'zod'
 import { atMost } from '../../lib/at-most.ts'
 import { AgentError } from '../../protocol/errors.ts'
 import type { SupervisorState } from '../../protocol/events.ts'
-import type { Principal } from '../access/principal.ts'
+import { mayUseProgram, type Principal } from '../access/principal.ts'
 import type { LogService } from '../logs/service.ts'
+import type { ProgramDefinition } from '../policy/subject.ts'
 import type { SupervisorConnection } from './connection.ts'
 import type { Discovery } from './discovery.ts'
 import type { ExitLog } from './exit-log.ts'
@@ -12,8 +13,11 @@ import { findListener, LISTENER_GROUP } from './listener-section.ts'
 import type { ListenerServer } from './listener-server.ts'
 import type { Observer } from './observer.ts'
 import type { OrphanWatch } from './orphans.ts'
+import { definitionsOf } from './process-config.ts'
 import { parsed } from './process-info.ts'
 import type { ProcessTable } from './process-table.ts'
+import { baseProgram } from './program-index.ts'
+import { indexPrograms } from './program-index-files.ts'
 import type { SupervisorRpc } from './rpc.ts'
 import type { StateWatch } from './state-watch.ts'
 
@@ -40,6 +44,13 @@ export interface SupervisorServiceDeps {
   discover(): Promise<Discovery>
   /** @throws {AgentError} SUPERVISOR_FAULT when supervisord would refuse its files */
   dryRun(discovery: Discovery): Promise<void>
+}
+
+export interface UpdateOptions {
+  principal: Principal
+  signal: AbortSignal
+  /** Judges a program as supervisord has read it, before anything is stopped or started. @throws {AgentError} */
+  allow: (definition: ProgramDefinition) => Promise<unknown>
 }
 
 /** What methods do with supervisord itself. */
@@ -130,28 +141,32 @@ export class SupervisorService {
   }
 
   /**
-   * Applies what a reread finds, to the wanted groups alone: nothing else is stopped, added or removed. A program
-   * that ran with autostart=false is started again. Only the administrator's socket may, because the files of
-   * others are not judged by policy.
-   * @throws {AgentError} POLICY_DENIED, PROCESS_NOT_FOUND, STOP_FAILED, SUPERVISOR_FAULT
+   * Refuses groups that hold programs outside the caller's own, as far as is known before supervisord reads its files.
+   * @throws {AgentError} FORBIDDEN; INVALID_PARAMS without groups, but on admin.sock
    */
-  async update(
-    wanted: readonly string[] | undefined,
-    principal: Principal,
-    signal: AbortSignal,
-  ): Promise<GroupChanges> {
-    if (!principal.isAbovePolicy && wanted === undefined)
+  mayUpdate(wanted: readonly string[] | undefined, principal: Principal): void {
+    if (wanted === undefined && principal.isAbovePolicy) return
+    if (wanted === undefined)
       throw new AgentError('INVALID_PARAMS', 'groups: needed but on admin.sock', {
         facts: { issues: [{ path: 'groups', message: 'needed but on admin.sock' }] },
       })
-    if (!principal.isAbovePolicy)
-      throw new AgentError(
-        'POLICY_DENIED',
-        'files that others wrote are applied on the host itself: agent supervisor update',
-        {
-          facts: { rule: 'policy.foreignFiles' },
-        },
-      )
+    const members = this.#deps.table.all()
+    for (const group of wanted) {
+      const programs = members.flatMap((entry) => (entry.group === group ? [entry.program] : []))
+      assertPrograms(principal, group, programs.length > 0 ? programs : [baseProgram(group)])
+    }
+  }
+
+  /**
+   * Applies what a reread finds, to the wanted groups alone: nothing else is stopped, added or removed. A program
+   * that ran with autostart=false is started again. Every program that would be started is judged first, as
+   * supervisord itself has read it, so that a file changed meanwhile changes nothing.
+   * @throws {AgentError} FORBIDDEN, POLICY_DENIED, PROCESS_NOT_FOUND, STOP_FAILED, SUPERVISOR_FAULT
+   */
+  async update(
+    wanted: readonly string[] | undefined,
+    { principal, signal, allow }: UpdateOptions,
+  ): Promise<GroupChanges> {
     const found = await this.reread(signal)
     const { table } = this.#deps
     const changes = [...found.added, ...found.changed, ...found.removed]
@@ -170,6 +185,7 @@ export class SupervisorService {
       changed: found.changed.filter(isWanted),
       removed: found.removed.filter(isWanted),
     }
+    await this.#allowAll([...todo.added, ...todo.changed], { principal, allow })
     signal.throwIfAborted()
     for (const entry of this.#deps.table.all())
       if (todo.removed.includes(entry.group) || todo.changed.includes(entry.group))
@@ -231,6 +247,18 @@ export class SupervisorService {
     }
   }
 
+  async #allowAll(
+    groups: readonly string[],
+    { principal, allow }: Pick<UpdateOptions, 'principal' | 'allow'>,
+  ): Promise<void> {
+    if (groups.length === 0) return
+    const index = indexPrograms(await this.#deps.discover())
+    const definitions = definitionsOf(await this.#deps.rpc.call('supervisor.getAllConfigInfo', []), index)
+    const chosen = definitions.filter(({ group }) => groups.includes(group))
+    for (const { group, definition } of chosen) assertPrograms(principal, group, [definition.name])
+    for (const { definition } of chosen) await allow(definition)
+  }
+
   async #replace(group: string): Promise<void> {
     const { table, rpc } = this.#deps
     const running = table.all().filter((entry) => entry.group === group && entry.pid !== null)
@@ -270,4 +298,11 @@ export class SupervisorService {
 
 function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
+}
+
+function assertPrograms(principal: Principal, group: string, programs: readonly string[]): void {
+  if (programs.every(mayUseProgram(principal))) return
+  throw new AgentError('FORBIDDEN', `the group ${group} holds programs outside those of this token`, {
+    facts: { rule: 'token.programs', group },
+  })
 }

@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import t from 'tap'
 import { launch } from '../../fixtures/agent-process.ts'
-import { ADMIN, startStack, waiting } from '../../fixtures/stack.ts'
+import { ADMIN, startStack, updating, waiting } from '../../fixtures/stack.ts'
 import { supervisord } from '../../fixtures/supervisord.ts'
 import { until } from '../../fixtures/wait.ts'
 
@@ -84,7 +84,7 @@ await t.test('calls that are cut short', async (t) => {
   })
 
   await t.test('an update of a group that does not exist is refused', async (t) => {
-    await t.rejects(stack.service.update(['webb'], ADMIN, new AbortController().signal), {
+    await t.rejects(stack.service.update(['webb'], updating()), {
       code: 'PROCESS_NOT_FOUND',
       message: /no group webb/,
     })

@@ -5,7 +5,7 @@ import t from 'tap'
 import { EventBus } from '../../../src/core/events/bus.ts'
 import { ProcessTable } from '../../../src/core/supervisor/process-table.ts'
 import { Process } from '../../../src/protocol/process.ts'
-import { ADMIN, startStack, waiting } from '../../fixtures/stack.ts'
+import { ADMIN, startStack, updating, waiting } from '../../fixtures/stack.ts'
 import { supervisord } from '../../fixtures/supervisord.ts'
 import { until } from '../../fixtures/wait.ts'
 
@@ -354,7 +354,7 @@ await t.test('supervisord comes and goes', async (t) => {
     await stack.processes.start(stack.processes.select(['off'], ADMIN), waiting())
     const before = stack.table.need('web').pid
     host.writeProgram('off', { command: 'sleep 301', autostart: false })
-    t.same(await stack.service.update(['off'], ADMIN, new AbortController().signal), {
+    t.same(await stack.service.update(['off'], updating()), {
       added: [],
       changed: ['off'],
       removed: [],
@@ -366,7 +366,7 @@ await t.test('supervisord comes and goes', async (t) => {
   await t.test('update goes on past a group that cannot be asked for, and names it', async (t) => {
     host.writeProgram('odd&name', { command: 'sleep 300' })
     host.writeProgram('later', { command: 'sleep 300' })
-    await t.rejects(stack.service.update(undefined, ADMIN, new AbortController().signal), {
+    await t.rejects(stack.service.update(undefined, updating()), {
       code: 'SUPERVISOR_FAULT',
       message: /odd&name: .*the other groups are updated/,
     })
