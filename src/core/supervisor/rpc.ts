@@ -1,3 +1,4 @@
+import { lstatSync } from 'node:fs'
 import { Agent, request } from 'node:http'
 import { AgentError } from '../../protocol/errors.ts'
 import { decodeAnswer, encodeCall, notXmlRpc, type RpcParam, scanAnswer } from './codec.ts'
@@ -27,8 +28,9 @@ const REPEATABLE = /^(?:supervisor\.(?:get|read|tail)|system\.(?:list|method))/
 /** Calls supervisord. Every call has a deadline, every failure a name. */
 export class SupervisorRpc {
   readonly #address: RpcAddress
-  readonly #agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS, maxFreeSockets: 2 })
-
+  #agent = keepingAgent()
+  /** The socket file that kept connections lead to. */
+  #file: string | null = null
   #isClosed = false
 
   constructor(address: RpcAddress) {
@@ -79,6 +81,7 @@ export class SupervisorRpc {
     if (this.#isClosed) return Promise.reject(unreachable('closed', 'the agent is stopping'))
     const deadline = AbortSignal.timeout(deadlineMs)
     const stop = signal ? AbortSignal.any([signal, deadline]) : deadline
+    this.#leaveReplaced()
     return new Promise((resolve, reject) => {
       const end = () => {
         reject(
@@ -119,6 +122,20 @@ export class SupervisorRpc {
     })
   }
 
+  /** Another socket in the place of ours is another supervisord's: kept connections would still lead to the old one. */
+  #leaveReplaced(): void {
+    const { url } = this.#address
+    const file = url.startsWith('unix://') ? identityOf(url.slice('unix://'.length)) : null
+    if (file === null) return
+    if (this.#file !== null && this.#file !== file) {
+      // calls under way end where they began
+      this.#agent.maxFreeSockets = 0
+      for (const idle of Object.values(this.#agent.freeSockets).flat()) idle?.destroy()
+      this.#agent = keepingAgent()
+    }
+    this.#file = file
+  }
+
   #target(): { socketPath?: string; host?: string; port?: string; headers: Record<string, string> } {
     const { url, username, password } = this.#address
     const headers: Record<string, string> = { 'Content-Type': 'text/xml' }
@@ -128,6 +145,20 @@ export class SupervisorRpc {
     const { hostname, port } = new URL(url)
     return { host: hostname.replace(/^\[(.*)\]$/, '$1'), port: port || '80', headers }
   }
+}
+
+/** Which file it is; null when that cannot be seen. */
+function identityOf(path: string): string | null {
+  try {
+    const { dev, ino, birthtimeMs } = lstatSync(path)
+    return `${dev}:${ino}:${birthtimeMs}`
+  } catch {
+    return null
+  }
+}
+
+function keepingAgent(): Agent {
+  return new Agent({ keepAlive: true, maxSockets: CONNECTIONS, maxFreeSockets: 2 })
 }
 
 function isReading(params: readonly RpcParam[]): boolean {

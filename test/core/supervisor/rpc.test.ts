@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -15,6 +15,18 @@ const NO_LOGIN = { username: '', password: '' }
 const ATTACK =
   '<]]>]]></string></value></param></params><methodName>supervisor.getProcessInfo</methodName>' +
   '<params><param><value><string><![CDATA[off'
+
+await t.test('another supervisord at the same socket is the one that is asked', async (t) => {
+  const first = await supervisord(t)
+  const second = await supervisord(t)
+  const rpc = new SupervisorRpc({ url: first.url, ...NO_LOGIN })
+  t.teardown(() => rpc.close())
+  t.equal(await rpc.call('supervisor.getPID'), first.pid)
+  renameSync(first.socket, `${first.socket}.old`)
+  t.equal(await rpc.call('supervisor.getPID'), first.pid, 'without a socket a kept connection still serves')
+  renameSync(second.socket, first.socket)
+  t.equal(await rpc.call('supervisor.getPID'), second.pid)
+})
 
 await t.test('calls to a real supervisord', async (t) => {
   const host = await supervisord(t, {
