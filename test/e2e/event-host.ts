@@ -1,5 +1,6 @@
 // An agent without supervisord that publishes numbered events until there are enough: for tests that kill it.
-// Arguments: folder, port (0 = any), how many events there shall be. Prints `{port, token}` when it listens.
+// Arguments: folder, port (0 = any), how many events there shall be, how many of them at once: given that, it begins at
+// SIGUSR2. Prints `{port, token}` when it listens; `/metrics` tells the number of sessions.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { AuthFailures } from '../../src/core/access/auth-failures.ts'
@@ -11,10 +12,10 @@ import { HttpTransport } from '../../src/transports/http.ts'
 import { WebSocketTransport } from '../../src/transports/websocket.ts'
 import { parts } from '../server/support.ts'
 
-const BATCH = 40
+const BATCH = '40'
 const PAUSE_MS = 8
 
-const [folder = '', port = '0', total = '0'] = process.argv.slice(2)
+const [folder = '', port = '0', total = '0', batch] = process.argv.slice(2)
 const logger = createLogger('warn')
 const undo: (() => unknown)[] = []
 const { bus, store, sessions } = await parts(
@@ -32,8 +33,8 @@ const http = new HttpTransport({
   listen: { host: '127.0.0.1', port: Number(port) },
   gate,
   health: () => 'ok',
-  metrics: () => '',
-  metricsOpenOnLoopback: false,
+  metrics: () => String(sessions.count),
+  metricsOpenOnLoopback: true,
   logger,
 })
 const open = sessions.open.bind(sessions)
@@ -45,9 +46,13 @@ if (!existsSync(tokenFile))
 const token = readFileSync(tokenFile, 'utf8')
 process.stdout.write(`${JSON.stringify({ port: http.address()?.port, token })}\n`)
 
-const timer = setInterval(() => {
-  for (let i = 0; i < BATCH && bus.seq < Number(total); i++)
-    bus.publish('process.removed', { process: `p${bus.seq + 1}`, program: 'p', group: 'p' })
-  if (bus.seq >= Number(total)) clearInterval(timer)
-}, PAUSE_MS)
+const begin = () => {
+  const timer = setInterval(() => {
+    for (let i = 0; i < Number(batch ?? BATCH) && bus.seq < Number(total); i++)
+      bus.publish('process.removed', { process: `p${bus.seq + 1}`, program: 'p', group: 'p' })
+    if (bus.seq >= Number(total)) clearInterval(timer)
+  }, PAUSE_MS)
+}
+if (batch === undefined) begin()
+else process.once('SIGUSR2', begin)
 process.on('SIGTERM', () => void Promise.all(undo.map((task) => task())).then(() => process.exit()))
