@@ -231,6 +231,7 @@ async function build(
       logger.info({ reason }, 'agent stopping')
       bus.publish('agent.stopping', { reason })
       await sessions.stop()
+      keys.ending()
       await teardown.run()
     },
   }

@@ -54,6 +54,7 @@ export class IdempotencyKeys {
   /** Ended calls of which the disk knows the beginning alone. */
   readonly #owed = new Set<KeyRecord>()
   #first = 0
+  #isEnding = false
 
   /** @throws what the file system says of the folder */
   constructor(deps: { folder: string; logger: Logger; now?: () => number }) {
@@ -74,6 +75,11 @@ export class IdempotencyKeys {
       owned.bytes += bytes
     }
     this.#first = this.#journal.first
+  }
+
+  /** The agent stops: how a call fails from now on says nothing of its effect, and is not kept. */
+  ending(): void {
+    this.#isEnding = true
   }
 
   stop(): void {
@@ -113,7 +119,7 @@ export class IdempotencyKeys {
     } catch (error) {
       const text = errorOutcome(error)
       if (isRefusal(error) || error instanceof NotRecorded) this.#free(owned, call.key, record)
-      else if (error instanceof AgentError && error.code === 'SHUTTING_DOWN') record.outcome = null
+      else if (this.#isEnding || isShutdown(error)) record.outcome = null
       else this.#keep(owned, call.key, record, text)
       tell(text)
       throw error
@@ -236,4 +242,8 @@ export class IdempotencyKeys {
     if (typeof outcome === 'number') return await this.#journal.outcome(outcome)
     return outcome === null ? null : Outcome.parse(JSON.parse(outcome))
   }
+}
+
+function isShutdown(error: unknown): boolean {
+  return error instanceof AgentError && error.code === 'SHUTTING_DOWN'
 }

@@ -57,6 +57,7 @@ export class SupervisorStack {
   readonly #exits: ExitLog
   readonly #nudge: Nudge
   readonly #control: ProcessControl
+  readonly #watch: StateWatch
   readonly #orphans: OrphanWatch
   readonly #teardown = new Teardown()
   readonly #listenerSocket: string
@@ -130,6 +131,7 @@ export class SupervisorStack {
       poke: () => this.#nudge.poke(),
       logger,
     })
+    this.#watch = watch
     const steps = new ProcessSteps({ rpc: this.rpc, table: this.table, watch })
     const control = new ProcessControl({
       rpc: this.rpc,
@@ -175,6 +177,7 @@ export class SupervisorStack {
   /** Ends at once, also while supervisord gives no answer. */
   stop(): Promise<void> {
     this.#control.stop()
+    this.#watch.stop()
     this.rpc.close()
     return this.#teardown.run()
   }

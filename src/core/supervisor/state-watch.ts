@@ -1,5 +1,7 @@
+import { setMaxListeners } from 'node:events'
 import { sleep } from '../../lib/sleep.ts'
 import type { Logger } from '../../logger.ts'
+import { AgentError } from '../../protocol/errors.ts'
 import type { Observer } from './observer.ts'
 import type { Entry, ProcessTable } from './process-table.ts'
 
@@ -19,6 +21,7 @@ export class StateWatch {
   readonly #poke: () => void
   readonly #logger: Logger
   readonly #waiting = new Map<string, Set<() => void>>()
+  readonly #end = new AbortController()
   #isLooping = false
   #joinedAtMs = 0
   #undo: (() => void) | null = null
@@ -28,6 +31,7 @@ export class StateWatch {
     this.#observer = deps.observer
     this.#poke = deps.poke
     this.#logger = deps.logger
+    setMaxListeners(0, this.#end.signal) // one for each wait
   }
 
   /**
@@ -40,6 +44,7 @@ export class StateWatch {
     signal: AbortSignal,
   ): Promise<T> {
     signal.throwIfAborted()
+    this.#end.signal.throwIfAborted()
     const now = judge(this.#table.get(name))
     if (now !== undefined) return now
     return await new Promise<T>((resolve, reject) => {
@@ -56,15 +61,22 @@ export class StateWatch {
       }
       const abort = () => {
         leave()
-        reject(signal.reason)
+        reject(signal.aborted ? signal.reason : this.#end.signal.reason)
       }
       const leave = () => {
         signal.removeEventListener('abort', abort)
+        this.#end.signal.removeEventListener('abort', abort)
         this.#leave(name, look)
       }
       signal.addEventListener('abort', abort, { once: true })
+      this.#end.signal.addEventListener('abort', abort, { once: true })
       this.#join(name, look)
     })
+  }
+
+  /** The agent stops: nobody waits any more, also those that would see a thing through to its end. */
+  stop(): void {
+    this.#end.abort(new AgentError('SHUTTING_DOWN', 'the agent is stopping'))
   }
 
   #join(name: string, look: () => void): void {
