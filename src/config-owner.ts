@@ -3,7 +3,7 @@ import { closeSync, constants, fstatSync, openSync, readFileSync, type Stats } f
 import { ConfigError } from './config-error.ts'
 import { follow, whyOthersMayChange, whyOthersMayWrite } from './core/policy/paths.ts'
 
-const ROOT = { uids: new Set([0]), gids: new Set([0]) }
+const ROOT = { uids: new Set([0]), gids: new Set<number>() }
 const isRoot = () => process.getuid?.() === 0
 
 /** @throws {ConfigError} not a file, too long, or not fit for the daemon; what the file system says */

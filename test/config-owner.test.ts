@@ -20,7 +20,7 @@ await t.test('a daemon of root takes its policy from root alone', { skip }, asyn
   const rows = [
     { uid: 0, gid: 0, mode: 0o600, says: null },
     { uid: 0, gid: 0, mode: 0o644, says: null },
-    { uid: 0, gid: 0, mode: 0o660, says: null },
+    { uid: 0, gid: 0, mode: 0o660, says: /writable by the group 0/ },
     { uid: 0, gid: 1500, mode: 0o640, says: null },
     { uid: 0, gid: 1500, mode: 0o660, says: /writable by the group 1500 \(mode 0660\)/ },
     { uid: 0, gid: 0, mode: 0o666, says: /writable by everybody \(mode 0666\)/ },

@@ -59,3 +59,19 @@ await t.test('of several patterns one is enough, of none nothing matches', async
   t.strictSame(['web-1', 'db', 'cache'].map(test), [true, true, false])
   t.equal(anyGlob([])('a'), false)
 })
+
+await t.test('some characters only the pattern itself may hold', async (t) => {
+  const rows = [
+    ['run *', 'run a b', true],
+    ['run *', 'run a; b', false],
+    ['run *', 'run a|', false],
+    ['run *; end', 'run a; end', true],
+    ['run *; *', 'run a; b; c', false],
+    ['a?c', 'a;c', false],
+    ['a;c', 'a;c', true],
+    ['*', ';', false],
+    ['*', '', true],
+  ] as const
+  for (const [pattern, subject, expected] of rows)
+    t.equal(globMatcher(pattern, { except: ';|' })(subject), expected, `${pattern} on ${subject}`)
+})

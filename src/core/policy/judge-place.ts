@@ -4,9 +4,9 @@ import type { Findings } from './findings.ts'
 import { codeOf, follow, identityOf, isUnder, type Trusted, whyOthersMayChange } from './paths.ts'
 import type { Place } from './subject.ts'
 
-/** Root, and the user as whom supervisord itself runs. */
+/** Root, and the user as whom supervisord itself runs; no group, not even root's: in a container anybody may be in it. */
 export function trustedOf({ host }: Findings): Trusted {
-  return { uids: new Set(host.uid === null ? [0] : [0, host.uid]), gids: new Set([0]) }
+  return { uids: new Set(host.uid === null ? [0] : [0, host.uid]), gids: new Set() }
 }
 
 /**
