@@ -25,7 +25,7 @@ async function session(t: Test, agent: TestAgent, token: string) {
   const frames: Frame[] = []
   let closeCode = 0
   let ids = 0
-  socket.on('message', (data) => frames.push(JSON.parse(String(data)) as Frame))
+  socket.on('message', (data: Buffer) => frames.push(JSON.parse(data.toString('utf8')) as Frame))
   socket.on('close', (code) => {
     closeCode = code
   })
@@ -108,7 +108,7 @@ await t.test('events that are no longer allowed are not delivered', async (t) =>
   )
   await until(async () => {
     const { result } = await operator.call('process.list')
-    return (result?.['processes'] as unknown[]).length === 1
+    return Array.isArray(result?.['processes']) && result['processes'].length === 1
   }, 'the edit to be in force')
   const [web, db] = [seen('web'), seen('db')]
   await restart('db')
