@@ -71,7 +71,7 @@ await t.test('calls under way at SIGTERM', async (t) => {
       const error = 'error' in outcome ? outcome.error : null
       if (error === null) t.ok('result' in outcome)
       else if (error instanceof AgentError) t.ok(DEFINITE.includes(error.code), error.code)
-      else t.fail(`no answer: ${String(error)}`)
+      else t.fail(`no answer: ${error instanceof Error ? error.message : '?'}`)
       t.end()
     })
 
