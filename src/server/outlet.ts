@@ -24,7 +24,7 @@ export class Outlet {
   get isOpen(): boolean {
     if (this.#blockedAtMs !== null) return false
     if (this.#link.bufferedBytes() <= this.#marks.highWaterBytes) return true
-    this.#blockedAtMs = Date.now()
+    this.#blockedAtMs = performance.now()
     return false
   }
 
@@ -54,7 +54,7 @@ export class Outlet {
 
   /**
    * True when the peer has taken nothing for too long, be it of streams or answers; one that is only slow lives.
-   * To be asked now and then: it sees what changed since the last time.
+   * To be asked now and then, with a time of `performance`: it sees what changed since the last time.
    */
   isStalled(nowMs: number): boolean {
     if (this.isOpen || this.#blockedAtMs === null) return false

@@ -38,7 +38,7 @@ export class SessionServer {
       for (const session of this.#sessions) session.pump()
     })
     const sweep = setInterval(() => {
-      const nowMs = Date.now()
+      const nowMs = performance.now()
       for (const session of this.#sessions) session.look(nowMs)
     }, SWEEP_MS)
     const bookmarks = setInterval(() => {

@@ -91,7 +91,7 @@ export class EventJournal {
   append(stored: Stored, source: Source | null, held: (seq: number) => Stored | undefined): void {
     try {
       if (this.#behind) {
-        if (Date.now() < this.#behind.retryAtMs) return
+        if (performance.now() < this.#behind.retryAtMs) return
         for (let seq = this.#behind.from; seq < stored.seq; seq++) {
           const missed = held(seq)
           if (!missed) throw new Error(`events from ${seq} on are not in memory any more`)
@@ -106,7 +106,7 @@ export class EventJournal {
       this.#logger.info('the journal of events is complete again')
     } catch (error) {
       if (!this.#behind) this.#fellBehind(stored.seq, error)
-      else this.#behind.retryAtMs = Date.now() + RETRY_MS
+      else this.#behind.retryAtMs = performance.now() + RETRY_MS
     }
   }
 
@@ -146,7 +146,7 @@ export class EventJournal {
   }
 
   #fellBehind(from: number, error: unknown): void {
-    this.#behind = { from, retryAtMs: Date.now() + RETRY_MS }
+    this.#behind = { from, retryAtMs: performance.now() + RETRY_MS }
     this.#logger.error(
       { err: error },
       'the journal of events takes no records: a restart would begin a new epoch',
