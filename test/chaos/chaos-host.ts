@@ -1,0 +1,164 @@
+// A real supervisord and the built agent beside it, under the load of twenty clients, for tests that break something
+// and then ask whether all is true again.
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type AgentClient, connect } from '../../src/client/index.ts'
+import { type AgentProcess, agentProcess } from '../fixtures/agent-process.ts'
+import { type Supervisord, supervisord } from '../fixtures/supervisord.ts'
+import { until } from '../fixtures/wait.ts'
+import { create, usageOf } from '../hostile/target.ts'
+import { Load, PROGRAMS } from './load.ts'
+import { RawWatch } from './raw-watch.ts'
+import type { Trail } from './trail.ts'
+
+interface Scope {
+  teardown(task: () => unknown): void
+}
+
+/** What no trouble of the host may bring into the log. */
+const DEFECT = /"level":60|session failed|failed unexpectedly|outside its schema|unhandled|MaxListeners/i
+const SAMPLES = 50
+const SAMPLE_MS = 20
+const TRUE_MS = 30_000
+/** Connections to supervisord that are kept for later. */
+const KEPT = 2
+
+type Parts = Pick<ChaosHost, 'host' | 'agent' | 'admin' | 'load' | 'raw' | 'descriptors' | 'url' | 'tokens'>
+
+export class ChaosHost {
+  readonly host: Supervisord
+  readonly agent: AgentProcess
+  readonly admin: AgentClient
+  readonly load: Load
+  readonly raw: RawWatch
+  /** Of the agent: sockets and logs that were open before anybody came; all descriptors with everybody there. */
+  readonly descriptors: { idle: number; busy: number }
+  readonly url: string
+  readonly tokens: readonly string[]
+
+  private constructor(parts: Parts) {
+    this.host = parts.host
+    this.agent = parts.agent
+    this.admin = parts.admin
+    this.load = parts.load
+    this.raw = parts.raw
+    this.descriptors = parts.descriptors
+    this.url = parts.url
+    this.tokens = parts.tokens
+  }
+
+  static async start(t: Scope): Promise<ChaosHost> {
+    const host = await supervisord(t, { programs: PROGRAMS })
+    return await ChaosHost.on(t, host, await agentProcess(t, host, { listener: true }))
+  }
+
+  /** Brings the load to an agent that runs already. */
+  static async on(t: Scope, host: Supervisord, agent: AgentProcess): Promise<ChaosHost> {
+    const admin = await connect({ url: `unix://${agent.runDir}/admin.sock` })
+    t.teardown(() => admin.close())
+    const tokens: string[] = []
+    for (const name of ['panel-1', 'panel-2']) tokens.push(await create(admin, { name, role: 'admin' }))
+    const { listen } = await admin.call('agent.info', {})
+    const url = `ws://127.0.0.1:${listen?.port}/ws`
+    await until(async () => (await disagreement(host, admin)) === '', 'all programs to be known')
+    const idle = visits(agent)
+    const load = await Load.start(url, tokens)
+    t.teardown(() => load.close())
+    const raw = await RawWatch.open(url, tokens[0] ?? '')
+    t.teardown(() => raw.close())
+    const busy = await mostOf(agent)
+    return new ChaosHost({ host, agent, admin, load, raw, descriptors: { idle, busy }, url, tokens })
+  }
+
+  /** Waits until all clients go on and memory is true. @returns what is wrong all the same, which should be nothing */
+  async verdict(): Promise<string[]> {
+    const { load, agent, descriptors } = this
+    await load.recovered()
+    await load.calm()
+    await until(
+      async () => {
+        const wrong = (await disagreement(this.host, this.admin)) || (await this.#laggards())
+        if (wrong !== '') throw new Error(wrong)
+        return true
+      },
+      'the agent, supervisorctl and every subscriber to agree',
+      TRUE_MS,
+    )
+    await until(() => countOf(agent) <= descriptors.busy, `${descriptors.busy} descriptors at most`)
+    load.resume()
+    await load.recovered()
+    return this.wrong()
+  }
+
+  /** Ends the load. @returns how many sockets and logs are open that were not before it, kept connections aside */
+  async end(): Promise<number> {
+    this.raw.close()
+    await this.load.close()
+    const over = () => visits(this.agent) - this.descriptors.idle - KEPT
+    await until(() => over() <= 0, 'sockets and logs to be closed').catch(() => undefined)
+    return Math.max(0, over())
+  }
+
+  /** What was found wrong up to now. */
+  wrong(): string[] {
+    const { load, raw, agent } = this
+    const lines = agent.daemon.stderr().split('\n')
+    return [
+      ...load.wrong,
+      ...load.trails.flatMap(({ wrong }, n) => wrong.map((text) => `subscriber ${n}: ${text}`)),
+      ...raw.trail.wrong.map((text) => `on the wire: ${text}`),
+      ...lines.filter((line) => DEFECT.test(line)),
+      ...(agent.isRunning ? [] : ['the agent ended']),
+    ]
+  }
+
+  /** The subscribers that do not know what the agent knows; empty when there are none. */
+  async #laggards(): Promise<string> {
+    const { seq, processes } = await this.admin.call('process.list', {})
+    const truth = processes.map(({ name, state }) => `${name} ${state}`).toSorted()
+    const knows = (trail: Trail) =>
+      trail.seq === seq &&
+      [...trail.states]
+        .map(([name, state]) => `${name} ${state}`)
+        .toSorted()
+        .join() === truth.join()
+    const trails = [
+      ...this.load.trails,
+      ...(this.raw.isOpen && this.raw.trail.gaps === 0 ? [this.raw.trail] : []),
+    ]
+    const behind = trails.find((trail) => !knows(trail))
+    return behind ? `${seq} ${truth.join()} and a subscriber ${behind.seq} ${[...behind.states].join()}` : ''
+  }
+}
+
+/** How the agent's list differs from what supervisorctl says; empty when it does not. */
+export async function disagreement(host: Supervisord, admin: AgentClient): Promise<string> {
+  const { processes } = await admin.call('process.list', {})
+  const ours = processes.map(({ name, state, pid }) => `${name} ${state} ${pid}`).toSorted()
+  const { stdout } = await host.ctl('status')
+  const theirs = [...stdout.matchAll(/^(\S+) +([A-Z]+) *(?:pid (\d+))?/gm)]
+    .filter(([, name]) => !name?.startsWith('supervisor-agent'))
+    .map(([, name, state, pid = null]) => `${name} ${state} ${pid}`)
+    .toSorted()
+  return ours.join() === theirs.join() ? '' : `agent: ${ours.join()}; supervisorctl: ${theirs.join()}`
+}
+
+async function mostOf(agent: AgentProcess): Promise<number> {
+  let most = 0
+  for (let n = 0; n < SAMPLES; n++, await sleep(SAMPLE_MS)) most = Math.max(most, countOf(agent))
+  return most
+}
+
+/** What comes and goes with clients; files of its own it opens once and keeps. */
+function visits(agent: AgentProcess): number {
+  const { descriptors } = usageOf(pidOf(agent))
+  return descriptors.filter((name) => name === 'socket' || /[.](?:out|err)$/.test(name)).length
+}
+
+export function countOf(agent: AgentProcess): number {
+  return usageOf(pidOf(agent)).descriptors.length
+}
+
+export function pidOf({ daemon }: AgentProcess): number {
+  if (daemon.child.pid === undefined) throw new Error('the agent was not started')
+  return daemon.child.pid
+}

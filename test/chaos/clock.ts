@@ -1,0 +1,37 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { AgentProcess } from '../fixtures/agent-process.ts'
+import type { Supervisord } from '../fixtures/supervisord.ts'
+import { pidOf } from './chaos-host.ts'
+
+/** Runs before the agent: what reads the time of day gets one that is off by what a file says, from SIGUSR2 on. */
+const OTHER_CLOCK = `
+const { readFileSync } = require('node:fs')
+const Real = Date
+let offMs = 0
+globalThis.Date = class Date extends Real {
+  constructor(...args) { args.length > 0 ? super(...args) : super(Real.now() + offMs) }
+  static now() { return Real.now() + offMs }
+}
+process.on('SIGUSR2', () => {
+  offMs = Number(readFileSync(__filename + '.off', 'utf8'))
+  process.stderr.write('the clock is off by ' + offMs + '\\n')
+})
+`
+
+/** The time of day as one agent sees it; that of supervisord and of files stays as it is. */
+export class Clock {
+  readonly env: Record<string, string>
+  readonly #file: string
+
+  constructor(host: Supervisord) {
+    this.#file = join(host.folder, 'clock.cjs')
+    writeFileSync(this.#file, OTHER_CLOCK)
+    this.env = { NODE_OPTIONS: `--require=${this.#file}` }
+  }
+
+  jump(agent: AgentProcess, offMs: number): void {
+    writeFileSync(`${this.#file}.off`, String(offMs))
+    process.kill(pidOf(agent), 'SIGUSR2')
+  }
+}
