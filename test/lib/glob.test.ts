@@ -61,7 +61,7 @@ await t.test('of several patterns one is enough, of none nothing matches', async
 })
 
 await t.test('some characters only the pattern itself may hold', async (t) => {
-  const rows = [
+  const cases = [
     ['run *', 'run a b', true],
     ['run *', 'run a; b', false],
     ['run *', 'run a|', false],
@@ -72,6 +72,6 @@ await t.test('some characters only the pattern itself may hold', async (t) => {
     ['*', ';', false],
     ['*', '', true],
   ] as const
-  for (const [pattern, subject, expected] of rows)
+  for (const [pattern, subject, expected] of cases)
     t.equal(globMatcher(pattern, { except: ';|' })(subject), expected, `${pattern} on ${subject}`)
 })

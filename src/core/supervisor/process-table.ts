@@ -252,7 +252,9 @@ export class ProcessTable {
   #note(entry: Entry, from: ProcessState, { to, exitStatus, signal, expected }: Transition): void {
     const nowMs = this.#now()
     const isBack = (to === 'STARTING' || to === 'RUNNING') && (from === 'EXITED' || from === 'BACKOFF')
-    if (isBack && entry.actor === null) entry.restarts++
+    // it came back and ended again before anybody looked
+    const wasBack = from === 'STARTING' && (entry.state === 'EXITED' || entry.state === 'BACKOFF')
+    if ((isBack || wasBack) && entry.actor === null) entry.restarts++
     if (to === 'STARTING') {
       entry.startedAtMs = nowMs
       entry.spawnedAtMs = nowMs
