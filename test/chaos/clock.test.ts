@@ -1,0 +1,37 @@
+import t from 'tap'
+import { AgentProcess } from '../fixtures/agent-process.ts'
+import { supervisord } from '../fixtures/supervisord.ts'
+import { until } from '../fixtures/wait.ts'
+import { ChaosHost } from './chaos-host.ts'
+import { Clock } from './clock.ts'
+import { PROGRAMS } from './load.ts'
+
+const HOUR_MS = 3_600_000
+const JUMPS = [
+  { it: 'an hour ahead', offMs: HOUR_MS },
+  { it: 'two hours back', offMs: -HOUR_MS },
+  { it: 'a month ahead', offMs: 30 * 24 * HOUR_MS },
+  { it: 'right again', offMs: 0 },
+]
+
+await t.test('twenty clients while the clock of the agent jumps', async (t) => {
+  const host = await supervisord(t, { programs: PROGRAMS })
+  const agent = new AgentProcess(host)
+  const clock = new Clock(host)
+  t.teardown(async () => {
+    if (agent.isRunning) await agent.stop('SIGKILL')
+  })
+  t.equal((await agent.run('listener', 'install')).code, 0)
+  await agent.start({ env: clock.env })
+  const chaos = await ChaosHost.on(t, host, agent)
+  for (const { it, offMs } of JUMPS)
+    await t.test(it, async (t) => {
+      clock.jump(agent, offMs)
+      await until(() => agent.daemon.stderr().includes(`off by ${offMs}\n`), 'the clock to jump')
+      t.same(await chaos.verdict(), [])
+    })
+  t.comment(`answers: ${JSON.stringify(chaos.load.answers)}`)
+  t.equal(chaos.load.breaks, 0, 'nobody lost the connection to the agent')
+  t.equal(await chaos.end(), 0, 'nothing is left open')
+  t.equal((await agent.stop()).code, 0)
+})
