@@ -11,6 +11,7 @@ const BENCHES = [
   'memory',
   'supervisord-cpu',
   'fan-out',
+  'slow-consumers',
   'log-follow',
   'bundles',
 ]
