@@ -157,7 +157,8 @@ await t.test('a demo that was killed is cleared up by the next one', async (t) =
   killed.process.kill('SIGKILL')
   await gone
   const next = startDemo(t, { DEMO_SECONDS: '1' })
-  t.same(await next.exit, { code: 0, signal: null })
+  const exit = await next.exit
+  t.same(exit, { code: 0, signal: null }, `it ends in order: ${next.stderr()}`)
   t.match(next.stdout(), 'clearing up after a demo that was killed')
   t.same(processesOf(killed.folder()), [])
 })
