@@ -87,7 +87,7 @@ export class EventStream {
       if (this.#next < this.#bus.oldestSeq) this.#skipTo(this.#bus.oldestSeq)
     } catch (error) {
       this.#onError(error)
-      this.#skipTo(this.#bus.oldestSeq)
+      if (this.#next < this.#bus.oldestSeq) this.#skipTo(this.#bus.oldestSeq)
     } finally {
       this.#isReading = false
     }
