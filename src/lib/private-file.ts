@@ -28,7 +28,8 @@ export async function readPrivateFile(path: string, maxBytes: number): Promise<s
   }
 }
 
-function whyNotPrivate(stats: Stats, maxBytes: number): string | null {
+/** Why a file may not hold what only its owner may know, or has another owner than root or us; null when it may. */
+export function whyNotPrivate(stats: Stats, maxBytes: number): string | null {
   if (!stats.isFile()) return 'not a regular file'
   if (stats.uid !== 0 && stats.uid !== process.getuid?.())
     return `owned by uid ${stats.uid}; it must be root or ours`

@@ -1,9 +1,9 @@
-import { execFileSync } from 'node:child_process'
 import { rmSync, statfsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { AgentError } from '../../src/client/index.ts'
 import { AgentProcess } from '../fixtures/agent-process.ts'
+import { noNamespace } from '../fixtures/namespace.ts'
 import { supervisord } from '../fixtures/supervisord.ts'
 import { until } from '../fixtures/wait.ts'
 import { ChaosHost, pidOf } from './chaos-host.ts'
@@ -12,15 +12,6 @@ import { PROGRAMS } from './load.ts'
 
 const DISK = '4m'
 const CHUNK = 'x'.repeat(64 * 1024)
-
-function noNamespace(): string | false {
-  try {
-    execFileSync('unshare', ['-rm', 'true'], { stdio: 'ignore' })
-    return false
-  } catch {
-    return 'no mount namespace can be made here'
-  }
-}
 
 await t.test('twenty clients while the disk of the agent is full', { skip: noNamespace() }, async (t) => {
   const host = await supervisord(t, { programs: PROGRAMS })

@@ -3,6 +3,7 @@ import { appendFileSync, readdirSync, readFileSync, statSync, utimesSync, writeF
 import { join } from 'node:path'
 import t from 'tap'
 import { RecordFiles } from '../../src/lib/record-files.ts'
+import { noNamespace } from '../fixtures/namespace.ts'
 
 const LIMITS = { fileBytes: 1000, totalBytes: 5000, keepMs: 60_000 }
 
@@ -169,12 +170,3 @@ await t.test('a full disk leaves nothing half written', { skip: noNamespace() },
   t.same(JSON.parse(said.toString()), { code: 'ENOSPC', isWhole: true, goesOn: true })
   t.end()
 })
-
-function noNamespace(): string | false {
-  try {
-    execFileSync('unshare', ['-rm', 'true'], { stdio: 'ignore' })
-    return false
-  } catch {
-    return 'no mount namespace can be made here'
-  }
-}

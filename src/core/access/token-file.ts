@@ -1,7 +1,8 @@
-import { constants, type Stats } from 'node:fs'
+import { constants } from 'node:fs'
 import { open } from 'node:fs/promises'
 import * as z from 'zod'
 import { writeFileAtomic } from '../../lib/atomic-file.ts'
+import { whyNotPrivate } from '../../lib/private-file.ts'
 import { Glob, Instant, TokenName } from '../../protocol/names.ts'
 import { Role, Scope } from '../../protocol/scopes.ts'
 
@@ -98,21 +99,10 @@ async function readPrivateText(path: string): Promise<string | null> {
   )
   if (opened === null) return null
   try {
-    const refusal = whyNotPrivate(await opened.stat())
+    const refusal = whyNotPrivate(await opened.stat(), MAX_FILE_BYTES)
     if (refusal !== null) throw new TokenFileError(path, refusal)
     return await opened.readFile('utf8')
   } finally {
     await opened.close()
   }
-}
-
-function whyNotPrivate(stats: Stats): string | null {
-  if (!stats.isFile()) return 'not a regular file'
-  if (stats.uid !== 0 && stats.uid !== process.getuid?.())
-    return `owned by uid ${stats.uid}; it must be root or ours`
-  const mode = stats.mode & 0o777
-  if ((mode & 0o077) !== 0)
-    return `its mode is 0${mode.toString(8)}; only its owner may have access (chmod 600)`
-  if (stats.size > MAX_FILE_BYTES) return `larger than ${MAX_FILE_BYTES} bytes`
-  return null
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { IdempotencyKeys, type KeyedCall } from '../../../src/core/access/idempotency.ts'
 import { AgentError } from '../../../src/protocol/errors.ts'
+import { noNamespace } from '../../fixtures/namespace.ts'
 import { clock, folder, recorder } from './support.ts'
 
 const DAY = 24 * 3_600_000
@@ -340,12 +341,3 @@ await t.test('where the disk takes no record', { skip: noNamespace() }, (t) => {
   })
   t.end()
 })
-
-function noNamespace(): string | false {
-  try {
-    execFileSync('unshare', ['-rm', 'true'], { stdio: 'ignore' })
-    return false
-  } catch {
-    return 'no mount namespace can be made here'
-  }
-}

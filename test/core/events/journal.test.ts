@@ -5,6 +5,7 @@ import t from 'tap'
 import { EventBus } from '../../../src/core/events/bus.ts'
 import { EventJournal, type Source } from '../../../src/core/events/journal.ts'
 import { createLogger } from '../../../src/logger.ts'
+import { noNamespace } from '../../fixtures/namespace.ts'
 
 interface Scope {
   testdir(): string
@@ -222,12 +223,3 @@ await t.test('only its owner may read', (t) => {
   t.equal(statSync(join(folder, 'state.json')).mode & 0o777, 0o600)
   t.end()
 })
-
-function noNamespace(): string | false {
-  try {
-    execFileSync('unshare', ['-rm', 'true'], { stdio: 'ignore' })
-    return false
-  } catch {
-    return 'no mount namespace can be made here'
-  }
-}
