@@ -18,6 +18,7 @@ import { ListenerServer } from './listener-server.ts'
 import { Nudge } from './nudge.ts'
 import { Observer } from './observer.ts'
 import { OrphanWatch } from './orphans.ts'
+import { ProcessGroups } from './process-groups.ts'
 import { ProcessLogs } from './process-logs.ts'
 import { ProcessService } from './process-service.ts'
 import { ProcessSteps } from './process-steps.ts'
@@ -52,6 +53,7 @@ export class SupervisorStack {
   readonly observer: Observer
   readonly processes: ProcessService
   readonly logs: ProcessLogs
+  readonly groups: ProcessGroups
   readonly service: SupervisorService
   readonly #deps: SupervisorStackDeps
   readonly #exits: ExitLog
@@ -143,12 +145,19 @@ export class SupervisorStack {
     this.#control = control
     this.processes = new ProcessService({ table: this.table, control, connection: this.connection, bus })
     this.logs = new ProcessLogs({ logs, table: this.table })
+    this.groups = new ProcessGroups({
+      rpc: this.rpc,
+      table: this.table,
+      watch,
+      observer: this.observer,
+      connection: this.connection,
+    })
     this.service = new SupervisorService({
       rpc: this.rpc,
       connection: this.connection,
       observer: this.observer,
       table: this.table,
-      watch,
+      groups: this.groups,
       listener: this.listener,
       exits: this.#exits,
       orphans: this.#orphans,

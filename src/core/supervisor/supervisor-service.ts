@@ -1,5 +1,3 @@
-import { setMaxListeners } from 'node:events'
-import * as z from 'zod'
 import { atMost } from '../../lib/at-most.ts'
 import { AgentError } from '../../protocol/errors.ts'
 import type { SupervisorState } from '../../protocol/events.ts'
@@ -9,25 +7,17 @@ import type { ProgramDefinition } from '../policy/subject.ts'
 import type { SupervisorConnection } from './connection.ts'
 import type { Discovery } from './discovery.ts'
 import type { ExitLog } from './exit-log.ts'
-import { findListener, LISTENER_GROUP } from './listener-section.ts'
+import { findListener } from './listener-section.ts'
 import type { ListenerServer } from './listener-server.ts'
 import type { Observer } from './observer.ts'
 import type { OrphanWatch } from './orphans.ts'
 import { definitionsOf } from './process-config.ts'
-import { parsed } from './process-info.ts'
+import type { GroupChanges, ProcessGroups } from './process-groups.ts'
 import type { ProcessTable } from './process-table.ts'
 import { baseProgram } from './program-index.ts'
 import { indexPrograms } from './program-index-files.ts'
 import type { SupervisorRpc } from './rpc.ts'
-import type { StateWatch } from './state-watch.ts'
 
-export interface GroupChanges {
-  added: string[]
-  changed: string[]
-  removed: string[]
-}
-
-const Reread = z.tuple([z.tuple([z.array(z.string()), z.array(z.string()), z.array(z.string())])])
 const STOP_MS = 3_600_000
 const FIRST_LOOK_MS = 6_000
 
@@ -36,7 +26,7 @@ export interface SupervisorServiceDeps {
   connection: SupervisorConnection
   observer: Observer
   table: ProcessTable
-  watch: StateWatch
+  groups: ProcessGroups
   listener: ListenerServer
   exits: ExitLog
   orphans: OrphanWatch
@@ -132,12 +122,8 @@ export class SupervisorService {
   }
 
   /** Compares files and running groups. The agent's own listener group is left out. */
-  async reread(signal?: AbortSignal): Promise<GroupChanges> {
-    this.#deps.connection.assertUp()
-    const answer = await this.#deps.rpc.call('supervisor.reloadConfig', [], signal ? { signal } : {})
-    const [[added, changed, removed]] = parsed(Reread, answer)
-    const own = (names: string[]) => names.filter((name) => name !== LISTENER_GROUP)
-    return { added: own(added), changed: own(changed), removed: own(removed) }
+  reread(signal?: AbortSignal): Promise<GroupChanges> {
+    return this.#deps.groups.reread(signal)
   }
 
   /**
@@ -187,18 +173,14 @@ export class SupervisorService {
     }
     await this.#allowAll([...todo.added, ...todo.changed], { principal, allow })
     signal.throwIfAborted()
-    for (const entry of this.#deps.table.all())
-      if (todo.removed.includes(entry.group) || todo.changed.includes(entry.group))
-        table.comes(entry, principal.actor, STOP_MS)
-    const undo = [...todo.changed, ...todo.added].map((group) => table.expectGroup(group, principal.actor))
+    const { groups } = this.#deps
+    const touched = [...todo.removed, ...todo.changed, ...todo.added]
+    const undo = touched.map((group) => groups.expect(group, principal.actor))
     // from here on to the end, whoever still waits for it: a group half replaced is a group that does not run
     const steps = [
-      ...todo.removed.map((group) => ({ group, step: this.#remove(group) })),
-      ...todo.changed.map((group) => ({ group, step: this.#replace(group) })),
-      ...todo.added.map((group) => ({
-        group,
-        step: this.#call('supervisor.addProcessGroup', group, 'ALREADY_ADDED'),
-      })),
+      ...todo.removed.map((group) => ({ group, step: groups.remove(group) })),
+      ...todo.changed.map((group) => ({ group, step: groups.replace(group) })),
+      ...todo.added.map((group) => ({ group, step: groups.add(group) })),
     ]
     const outcomes = await Promise.allSettled(steps.map(({ step }) => step))
     await this.#deps.observer.reconcile().finally(() => {
@@ -257,42 +239,6 @@ export class SupervisorService {
     const chosen = definitions.filter(({ group }) => groups.includes(group))
     for (const { group, definition } of chosen) assertPrograms(principal, group, [definition.name])
     for (const { definition } of chosen) await allow(definition)
-  }
-
-  async #replace(group: string): Promise<void> {
-    const { table, rpc } = this.#deps
-    const running = table.all().filter((entry) => entry.group === group && entry.pid !== null)
-    const names = running.map(({ name }) => name)
-    await this.#remove(group)
-    await this.#call('supervisor.addProcessGroup', group, 'ALREADY_ADDED')
-    for (const name of names)
-      await rpc.call('supervisor.startProcess', [name, false]).catch((error: unknown) => {
-        // it has autostart and was faster, or the new definition has no such process
-        const fault = error instanceof AgentError ? error.facts['fault'] : undefined
-        if (fault !== 'ALREADY_STARTED' && fault !== 'BAD_NAME') throw error
-      })
-  }
-
-  async #remove(group: string): Promise<void> {
-    const { rpc, table, watch } = this.#deps
-    await rpc.call('supervisor.stopProcessGroup', [group, false])
-    const within = AbortSignal.timeout(STOP_MS)
-    setMaxListeners(0, within) // one for each process
-    const members = table.all().filter((entry) => entry.group === group)
-    await Promise.all(
-      members.map(({ name }) =>
-        watch.wait(name, (entry) => (!entry || entry.pid === null ? true : undefined), within),
-      ),
-    )
-    await this.#call('supervisor.removeProcessGroup', group, 'BAD_NAME')
-  }
-
-  async #call(method: string, group: string, passes: string): Promise<void> {
-    try {
-      await this.#deps.rpc.call(method, [group])
-    } catch (error) {
-      if (!(error instanceof AgentError) || error.facts['fault'] !== passes) throw error
-    }
   }
 }
 
