@@ -7,11 +7,14 @@ import { parseToken } from '../../protocol/token.ts'
 
 const MAX_BYTES = 16 * 1024
 
+const Token = z.string().refine((text) => parseToken(text) !== null, 'not a credential')
 /** What `panel.tokenFile` holds: how this agent proves itself to its panel, and how it knows that one. */
 const Credential = z.strictObject({
   version: z.literal(1),
-  token: z.string().refine((text) => parseToken(text) !== null, 'not a credential'),
-  /** The panel's public key, pinned when the agent joined. */
+  token: Token,
+  /** Made for a later join that no panel has confirmed; it takes the place of `token` once one has. */
+  nextToken: Token.optional(),
+  /** The public key of the panel that took the agent; until one has, of the one that was asked to. */
   panelKey: PanelKey,
   /** When the key was pinned for good. Absent until a panel has taken a credential of ours for the first time. */
   joinedAt: Instant.optional(),

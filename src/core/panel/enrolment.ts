@@ -28,13 +28,13 @@ export interface PanelAttempt {
 /**
  * How this agent proves itself to its panel and knows it again. The first time a join token is exchanged for a
  * credential that the agent makes: the panel learns its hash alone. It is on the disk before the panel can know it, so
- * that no crash in between costs the agent its place.
+ * that no crash in between costs the agent its place. One that a panel has taken stays until it has taken another.
  */
 export class Enrolment {
   readonly #files: { tokenFile: string; joinTokenFile: string }
   readonly #agent: { agent: string; version: string }
-  /** The credential was refused: a join token, if there is one, is tried next. */
-  #isRefused = false
+  /** Credentials that were refused since the latest join: others are tried, then a join token if there is one. */
+  readonly #refused = new Set<string>()
 
   constructor(deps: {
     files: { tokenFile: string; joinTokenFile: string }
@@ -51,11 +51,15 @@ export class Enrolment {
    */
   async prepare(): Promise<PanelAttempt> {
     const { tokenFile, joinTokenFile } = this.#files
-    const credential = await readCredential(tokenFile)
-    const joinToken = credential === null || this.#isRefused ? await readJoinToken(joinTokenFile) : null
-    this.#isRefused = false
-    if (joinToken !== null) return this.#attempt(credential, (key) => this.#join(joinToken, credential, key))
-    if (credential !== null) return this.#attempt(credential, () => this.#login(credential))
+    const kept = await readCredential(tokenFile)
+    const tokens = kept ? [kept.nextToken, kept.token].filter((token) => token !== undefined) : []
+    const [token] = tokens.filter((one) => !this.#refused.has(one))
+    if (token !== undefined) return this.#attempt(kept, () => this.#login(token))
+    this.#refused.clear()
+    const joinToken = await readJoinToken(joinTokenFile)
+    if (joinToken !== null) return this.#attempt(kept, (panelKey) => this.#join(joinToken, kept, panelKey))
+    const [first] = tokens
+    if (first !== undefined) return this.#attempt(kept, () => this.#login(first))
     throw new PanelError(
       joinTokenFile === ''
         ? `no credential in ${tokenFile}, and panel.joinTokenFile names no file with a join token`
@@ -63,59 +67,63 @@ export class Enrolment {
     )
   }
 
-  #attempt(known: Credential | null, show: (panelKey: string) => Promise<Shown>): PanelAttempt {
+  #attempt(kept: Credential | null, show: (panelKey: string) => Promise<Shown>): PanelAttempt {
     const nonce = randomBytes(32).toString('base64url')
-    let shown: Shown | null = null
+    let proven: (Shown & { panelKey: string }) | null = null
     return {
       challenge: panelFrame('panel.challenge', { protocol: 1, nonce }),
       answer: async ({ publicKey, signature }) => {
         // a key from a join that was never completed binds nobody
-        if (known?.joinedAt !== undefined && known.panelKey !== publicKey)
+        if (kept?.joinedAt !== undefined && kept.panelKey !== publicKey)
           throw new PanelError('the panel has another key than the one pinned when this agent joined')
         if (!isSigned(proofText(nonce), publicKey, signature))
           throw new PanelError("the panel's signature of our nonce is wrong")
-        shown = await show(publicKey)
-        return shown.frame
+        proven = { ...(await show(publicKey)), panelKey: publicKey }
+        return proven.frame
       },
       welcomed: async () => {
-        if (!shown) throw new Error('welcomed before anything was shown')
-        const { tokenFile, joinTokenFile } = this.#files
-        if (shown.credential.joinedAt === undefined)
-          await writeCredential(tokenFile, { ...shown.credential, joinedAt: new Date().toISOString() })
-        await remove(joinTokenFile)
+        if (!proven) throw new Error('welcomed before anything was shown')
+        const { token, panelKey } = proven
+        const { joinedAt } = kept ?? {}
+        const isNew = joinedAt === undefined || token !== kept?.token
+        if (isNew || kept?.nextToken !== undefined)
+          await writeCredential(this.#files.tokenFile, {
+            version: 1,
+            token,
+            panelKey,
+            joinedAt: joinedAt ?? new Date().toISOString(),
+          })
+        // one that was put there for the day on which this credential is refused has not been used
+        if (isNew) await remove(this.#files.joinTokenFile)
       },
       refused: () => {
-        this.#isRefused = shown?.isLogin ?? false
+        if (proven) this.#refused.add(proven.token)
       },
     }
   }
 
-  async #login(credential: Credential): Promise<Shown> {
-    const frame = panelFrame('panel.login', { ...this.#agent, token: credential.token })
-    return { frame, credential, isLogin: true }
+  async #login(token: string): Promise<Shown> {
+    return { frame: panelFrame('panel.login', { ...this.#agent, token }), token }
   }
 
-  async #join(joinToken: string, before: Credential | null, panelKey: string): Promise<Shown> {
+  async #join(joinToken: string, kept: Credential | null, panelKey: string): Promise<Shown> {
     const id = newTokenId()
     const token = newTokenText(id)
-    const { joinedAt } = before ?? {}
-    const credential: Credential = {
-      version: 1,
+    await writeCredential(
+      this.#files.tokenFile,
+      kept ? { ...kept, nextToken: token } : { version: 1, token, panelKey },
+    )
+    return {
+      frame: panelFrame('panel.join', { ...this.#agent, joinToken, id, hash: hashToken(token) }),
       token,
-      panelKey,
-      ...(joinedAt === undefined ? {} : { joinedAt }),
     }
-    await writeCredential(this.#files.tokenFile, credential)
-    const frame = panelFrame('panel.join', { ...this.#agent, joinToken, id, hash: hashToken(token) })
-    return { frame, credential, isLogin: false }
   }
 }
 
-/** What a panel was shown. */
+/** What a panel was shown, and of which credential. */
 interface Shown {
   frame: string
-  credential: Credential
-  isLogin: boolean
+  token: string
 }
 
 function isSigned(text: string, publicKey: string, signature: string): boolean {

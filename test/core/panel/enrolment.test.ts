@@ -1,5 +1,6 @@
 import { chmod, readFile, stat, writeFile } from 'node:fs/promises'
 import t from 'tap'
+import { panelKeyOf } from '../../../src/client/index.ts'
 import { hashToken } from '../../../src/core/access/token-text.ts'
 import { Enrolment } from '../../../src/core/panel/enrolment.ts'
 import { files, newKey, proof, read } from './support.ts'
@@ -126,34 +127,102 @@ await t.test('a crash after the join costs nothing, whether the panel took it or
   t.equal(await hasJoinToken(), false)
 })
 
-await t.test('a key that was shown and never confirmed binds nobody', async (t) => {
-  const { enrolment } = await agent(t)
+await t.test('the key that is pinned is that of the panel that took the agent', async (t) => {
+  const [asked, right] = [newKey(), newKey()]
+  const { enrolment, credential, hasJoinToken } = await agent(t)
   const first = await enrolment().prepare()
-  await first.answer(proof(first.challenge, newKey()))
+  await first.answer(proof(first.challenge, asked))
+  t.equal((await credential())['panelKey'], panelKeyOf(asked))
+
   const second = await enrolment().prepare()
-  await t.resolves(second.answer(proof(second.challenge, newKey())))
+  await second.answer(proof(second.challenge, right))
+  await second.welcomed()
+  t.equal((await credential())['panelKey'], panelKeyOf(right), 'a key that nobody confirmed binds nobody')
+  t.equal(await hasJoinToken(), false)
+  const third = await enrolment().prepare()
+  await t.rejects(third.answer(proof(third.challenge, asked)), { message: /another key than the one/ })
+  const fourth = await enrolment().prepare()
+  await t.resolves(fourth.answer(proof(fourth.challenge, right)))
 })
 
-await t.test('a refused credential is replaced by a new join token, and the key stays pinned', async (t) => {
+/** An agent that a panel has taken, and what it does on one connection after the other. */
+async function joined(t: Parameters<typeof files>[0]) {
   const key = newKey()
-  const { enrolment, credential, giveJoinToken } = await agent(t)
-  const same = enrolment()
-  const first = await same.prepare()
-  await first.answer(proof(first.challenge, key))
+  const parts = await agent(t)
+  const attempts = (enrolment: Enrolment) => async (kind: 'panel.join' | 'panel.login') => {
+    const attempt = await enrolment.prepare()
+    const frame = read(await attempt.answer(proof(attempt.challenge, key)), kind)
+    return { ...attempt, hash: 'hash' in frame ? frame.hash : hashToken(frame.token) }
+  }
+  const first = await attempts(parts.enrolment())('panel.join')
   await first.welcomed()
-  const { token: before, joinedAt } = await credential()
-  const refused = await same.prepare()
-  await refused.answer(proof(refused.challenge, key))
-  refused.refused()
-  const without = await same.prepare()
-  read(await without.answer(proof(without.challenge, key)), 'panel.login')
-  without.refused()
+  return { ...parts, first, attempts }
+}
+
+await t.test('a refused credential is replaced by a new join token, and the key stays pinned', async (t) => {
+  const { enrolment, credential, giveJoinToken, hasJoinToken, first, attempts } = await joined(t)
+  const next = attempts(enrolment())
+  const { joinedAt, panelKey } = await credential()
+  for (let n = 0; n < 2; n++) (await next('panel.login')).refused()
   await giveJoinToken(JOIN)
-  const join = await same.prepare()
-  read(await join.answer(proof(join.challenge, key)), 'panel.join')
-  const after = await credential()
-  t.equal(after['joinedAt'], joinedAt)
-  t.not(after['token'], before)
+  const join = await next('panel.join')
+  t.not(join.hash, first.hash)
+  await join.welcomed()
+  const { token = '', ...rest } = await credential()
+  t.equal(hashToken(token), join.hash)
+  t.strictSame(rest, { version: 1, panelKey, joinedAt })
+  t.equal(await hasJoinToken(), false)
+})
+
+await t.test('a later join that fails leaves the credential that there was', async (t) => {
+  for (const isRefused of [true, false])
+    await t.test(isRefused ? 'refused' : 'broken off', async (t) => {
+      const { enrolment, credential, giveJoinToken, hasJoinToken, first, attempts } = await joined(t)
+      const { token: before } = await credential()
+      const next = attempts(enrolment())
+      await giveJoinToken(JOIN)
+      const refused = await next('panel.login')
+      refused.refused()
+      const join = await next('panel.join')
+      t.equal((await credential())['token'], before)
+      if (isRefused) join.refused()
+      else {
+        const login = await next('panel.login')
+        t.equal(login.hash, join.hash, 'the panel may have taken it: tried first')
+        login.refused()
+      }
+      const login = await next('panel.login')
+      t.equal(login.hash, first.hash, 'and the former one where it has not')
+      await login.welcomed()
+      const { token, nextToken } = await credential()
+      t.strictSame({ token, nextToken }, { token: before, nextToken: undefined })
+      t.equal(await hasJoinToken(), true, 'kept: no panel took it')
+    })
+})
+
+await t.test('a later join that the panel took, and did not come to say so', async (t) => {
+  const { enrolment, credential, giveJoinToken, hasJoinToken, attempts } = await joined(t)
+  const { joinedAt } = await credential()
+  const next = attempts(enrolment())
+  await giveJoinToken(JOIN)
+  const refused = await next('panel.login')
+  refused.refused()
+  const { hash } = await next('panel.join')
+
+  const login = await attempts(enrolment())('panel.login')
+  t.equal(login.hash, hash)
+  await login.welcomed()
+  const { token = '', nextToken, joinedAt: after } = await credential()
+  t.strictSame({ hash: hashToken(token), nextToken, after }, { hash, nextToken: undefined, after: joinedAt })
+  t.equal(await hasJoinToken(), false, 'used')
+})
+
+await t.test('a join token for later is not removed by a login', async (t) => {
+  const { enrolment, giveJoinToken, hasJoinToken, attempts } = await joined(t)
+  await giveJoinToken(JOIN)
+  const login = await attempts(enrolment())('panel.login')
+  await login.welcomed()
+  t.equal(await hasJoinToken(), true)
 })
 
 await t.test('says what is missing or wrong, and never what is in a file', async (t) => {
