@@ -102,6 +102,11 @@ const ERROR_CODES: Record<string, number> = {
   SUPERVISOR_FAULT: 1013,
   SUPERVISOR_UNREACHABLE: 1014,
   LOG_UNAVAILABLE: 1015,
+  PROGRAM_NOT_FOUND: 1020,
+  PROGRAM_INVALID: 1021,
+  REVISION_CONFLICT: 1022,
+  ROLLED_BACK: 1023,
+  CONFIG_BROKEN: 1024,
 }
 
 /** Exit statuses that protocol.md names. */
@@ -111,6 +116,7 @@ const EXITS: Record<string, number> = {
   FORBIDDEN: 4,
   SUPERVISOR_UNREACHABLE: 4,
   POLICY_DENIED: 11,
+  ROLLED_BACK: 12,
   OUTCOME_UNKNOWN: 13,
 }
 
@@ -185,7 +191,7 @@ await t.test('error names and their codes', async (t) => {
   for (const [name, exit] of Object.entries(EXITS))
     t.equal(ERRORS[name as keyof typeof ERRORS].exit, exit, `exit status of ${name}`)
   for (const [name, { exit, summary }] of Object.entries(ERRORS)) {
-    t.ok([1, 2, 4, 11, 13].includes(exit), `exit status of ${name}`)
+    t.ok([1, 2, 4, 11, 12, 13].includes(exit), `exit status of ${name}`)
     t.match(summary, /^\S.*\.$/, `${name} is explained`)
   }
 })

@@ -83,6 +83,32 @@ export const ERRORS = {
   },
   SUPERVISOR_UNREACHABLE: { rpc: 1014, exit: 4, retry: true, summary: 'supervisord does not answer.' },
   LOG_UNAVAILABLE: { rpc: 1015, exit: 1, retry: false, summary: 'There is no such log file to read.' },
+  PROGRAM_NOT_FOUND: { rpc: 1020, exit: 1, retry: false, summary: 'There is no program of that name.' },
+  PROGRAM_INVALID: {
+    rpc: 1021,
+    exit: 1,
+    retry: false,
+    summary: 'The program cannot be as it is described; `data.issues` names the fields.',
+  },
+  REVISION_CONFLICT: {
+    rpc: 1022,
+    exit: 1,
+    retry: false,
+    summary: 'The file is not the one that `ifRevision` names; look at it before writing.',
+  },
+  ROLLED_BACK: {
+    rpc: 1023,
+    exit: 12,
+    retry: false,
+    summary: 'The program did not come up, and what was before is back; `data.logTail` says why.',
+  },
+  CONFIG_BROKEN: {
+    rpc: 1024,
+    exit: 1,
+    retry: false,
+    summary:
+      'supervisord refuses a file that is not of this call; nothing can be changed until it is mended.',
+  },
 } as const satisfies Record<string, ErrorSpec>
 
 export type ErrorCode = keyof typeof ERRORS
