@@ -251,7 +251,7 @@ function render(): string {
     'is missing), `TOO_MANY_REQUESTS`, `CANCELLED`, `SHUTTING_DOWN` and `INTERNAL`. A method that changes something',
     'takes `idempotencyKey`, needed over TCP: the call with that key runs once, a repeat gets the first outcome with',
     '`replayed: true`, another call with that key `IDEMPOTENCY_CONFLICT`; while the policy is read-only it is refused',
-    'with `POLICY_DENIED`.\n',
+    'with `POLICY_DENIED`. An error with `data.begun: false` says that nothing was done, and leaves the key free.\n',
     '## Scopes and roles\n',
     table(
       ['role', ...SCOPES],

@@ -136,7 +136,7 @@ async function build(
   }
   const sessions = new SessionServer({
     services,
-    dispatcher: new Dispatcher({ keys, audit, logger }),
+    dispatcher: new Dispatcher({ keys, audit, limits: LIMITS, logger }),
     limits: LIMITS,
     logger,
   })

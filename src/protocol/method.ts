@@ -60,6 +60,12 @@ const KEYED = { idempotencyKey: IdempotencyKey.optional() }
 const MARKS = {
   replayed: z.literal(true).optional(),
   warnings: z.array(z.string()).optional().describe('on admin.sock: what the policy denies to all others'),
+  truncated: z
+    .record(z.string(), z.int())
+    .optional()
+    .describe(
+      'it was done, and its lists were cut to fit a frame: how long each was; rows that failed come first',
+    ),
 }
 /** What a scope needs of the policy, so that a new method has it by itself. */
 const SWITCHES: Partial<Record<Scope | 'any', readonly PolicySwitch[]>> = {
@@ -74,8 +80,8 @@ type Extended<O extends z.ZodObject, S extends z.ZodRawShape> = z.ZodObject<
 >
 
 /**
- * A method that changes something: `idempotencyKey` joins its parameters, `replayed` and `warnings` its result. Its
- * `run` sees none of them.
+ * A method that changes something: `idempotencyKey` joins its parameters; `replayed`, `warnings` and `truncated` its
+ * result. Its `run` sees none of them.
  */
 export function mutation<P extends z.ZodObject, R extends z.ZodObject, C, S>(
   draft: Observable<Draft<P, R, C, S>>,

@@ -6,14 +6,13 @@ import type { Logger } from '../logger.ts'
 import type { CallSource } from '../methods/context.ts'
 import { AgentError, type ErrorCode } from '../protocol/errors.ts'
 import { type Caller, CallRecord } from './call-record.ts'
+import { cutLists } from './cut-lists.ts'
 import { type Call, invalid, type JudgedCall, judgeCall, readCall } from './judgement.ts'
+import type { Limits } from './limits.ts'
 
 type Result = Record<string, unknown>
 
-/**
- * Refusals before any effect: a repeat of the call may well succeed, so that they are not kept for its key. An
- * unreachable supervisord is one only where it was not asked at all.
- */
+/** Refusals before any effect: a repeat of the call may well succeed, so that they are not kept for its key. */
 const REFUSALS: ReadonlySet<ErrorCode> = new Set([
   'FORBIDDEN',
   'POLICY_DENIED',
@@ -42,11 +41,18 @@ const NO_AUDIT: Warning = {
 export class Dispatcher {
   readonly #keys: IdempotencyKeys
   readonly #audit: AuditLog
+  readonly #limits: Pick<Limits, 'frameOutBytes'>
   readonly #logger: Logger
 
-  constructor(deps: { keys: IdempotencyKeys; audit: AuditLog; logger: Logger }) {
+  constructor(deps: {
+    keys: IdempotencyKeys
+    audit: AuditLog
+    limits: Pick<Limits, 'frameOutBytes'>
+    logger: Logger
+  }) {
     this.#keys = deps.keys
     this.#audit = deps.audit
+    this.#limits = deps.limits
     this.#logger = deps.logger
   }
 
@@ -111,7 +117,9 @@ export class Dispatcher {
     const given = await judged.run()
     const result = method.mutating ? withWarnings(given, [...judged.warnings, ...unrecorded]) : given
     const parsed = method.result.safeParse(result)
-    if (parsed.success) return parsed.data
+    // cut here, so that a repeat gets what the first answer was
+    if (parsed.success)
+      return method.mutating ? cutLists(parsed.data, this.#limits.frameOutBytes) : parsed.data
     this.#logger.error(
       { method: name, issues: parsed.error.issues.slice(0, ISSUES_MAX) },
       'a result does not fit its schema',
@@ -130,9 +138,7 @@ function withWarnings(result: Result, warnings: readonly Warning[]): Result {
   return { ...result, warnings: [...own, ...shown] }
 }
 
+/** Of other errors, those that say so themselves. */
 function isRefusal(error: unknown): boolean {
-  if (!(error instanceof AgentError)) return false
-  return (
-    REFUSALS.has(error.code) || (error.code === 'SUPERVISOR_UNREACHABLE' && error.facts['asked'] === false)
-  )
+  return error instanceof AgentError && (REFUSALS.has(error.code) || error.facts['begun'] === false)
 }

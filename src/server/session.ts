@@ -109,10 +109,12 @@ export class Session implements LinkUser, Streams {
         new AgentError('TOO_MANY_REQUESTS', 'the answers to former requests are not being read'),
       )
     if (this.#calls.has(request.id))
-      return this.#answerError(
+      return this.#refuse(
+        request,
         request.id,
         new AgentError('INVALID_REQUEST', 'a request with that id is in flight'),
       )
+    if (this.#isEnding) return this.#refuse(request, request.id, stopping())
     const end = new AbortController()
     const call: Call = {
       end,
@@ -244,7 +246,6 @@ export class Session implements LinkUser, Streams {
     // one that was given up has its answer
     const isOpen = () => this.#calls.get(id) === call
     try {
-      if (this.#isEnding) throw stopping()
       const context = this.#context(id, call.end.signal)
       const result = await this.#deps.dispatcher.dispatch(request.method, request.params ?? {}, context)
       if (isOpen()) this.#answer(id, result)

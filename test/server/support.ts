@@ -205,13 +205,9 @@ export async function parts(t: Test, options: PartsOptions = {}) {
     }),
     audit: new AuditService({ log: audit, paths }),
   }
-  const dispatcher = new Dispatcher({ keys, audit, logger })
-  const sessions = new SessionServer({
-    services,
-    dispatcher,
-    limits: { ...LIMITS, ...options.limits },
-    logger,
-  })
+  const limits = { ...LIMITS, ...options.limits }
+  const dispatcher = new Dispatcher({ keys, audit, limits, logger })
+  const sessions = new SessionServer({ services, dispatcher, limits, logger })
   sessions.start()
   t.teardown(async () => {
     await sessions.stop()

@@ -18,7 +18,7 @@ interface Owner {
 /**
  * Runs a task while no other process that takes the same lock runs one. The lock is a file made with O_EXCL;
  * one whose process is gone is taken over.
- * @throws {AgentError} TIMEOUT when somebody else holds it for longer than `timeoutMs`
+ * @throws {AgentError} TIMEOUT when somebody else holds it for longer than `timeoutMs`; `facts.begun` is false
  */
 export async function withFileLock<T>(path: string, task: () => Promise<T>, timeoutMs = 10_000): Promise<T> {
   const nonce = await acquire(path, timeoutMs)
@@ -39,7 +39,7 @@ async function acquire(path: string, timeoutMs: number): Promise<string> {
     if (await isAbandoned(path, seen)) await takeAway(path, seen)
     else if (performance.now() > deadline)
       throw new AgentError('TIMEOUT', `${path} is held by process ${seen?.pid ?? 'unknown'}`, {
-        facts: { lock: path, timeoutMs },
+        facts: { lock: path, timeoutMs, begun: false },
       })
     else await sleep(POLL_MS)
   }

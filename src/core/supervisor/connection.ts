@@ -116,12 +116,12 @@ export class SupervisorConnection {
     return this.#asking
   }
 
-  /** @throws {AgentError} SUPERVISOR_UNREACHABLE when it cannot be asked now */
+  /** @throws {AgentError} SUPERVISOR_UNREACHABLE when it cannot be asked now; `facts.begun` is false */
   assertUp(): void {
     if (this.isUp) return
     const reason = this.#status.reason ?? 'it was not asked yet'
     throw new AgentError('SUPERVISOR_UNREACHABLE', `supervisord is ${this.#status.state}: ${reason}`, {
-      facts: { state: this.#status.state, asked: false },
+      facts: { state: this.#status.state, begun: false },
     })
   }
 

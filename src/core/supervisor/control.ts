@@ -24,6 +24,12 @@ export interface ControlOptions {
 const DOWN: ReadonlySet<ProcessState> = new Set(['STOPPED', 'EXITED', 'FATAL', 'BACKOFF'])
 const SIGNAL_SHOWS_MS = 1_000
 
+/** Options of a call that supervisord is being asked for. */
+interface Begun extends ControlOptions {
+  /** Aborts when that supervisord ends: no other one that takes its place goes on with it. */
+  run: AbortSignal
+}
+
 export type RestartMode = 'hard' | 'graceful' | 'rolling'
 
 interface Task {
@@ -77,8 +83,8 @@ export class ProcessControl {
     this.#end.abort(new AgentError('SHUTTING_DOWN', 'the agent is stopping'))
   }
 
-  start(entries: readonly Entry[], options: ControlOptions): Promise<ProcessResult[]> {
-    return this.#inTurn(entries, options, {
+  async start(entries: readonly Entry[], options: ControlOptions): Promise<ProcessResult[]> {
+    return await this.#inTurn(entries, this.#begin(options), {
       until: ['RUNNING', 'BACKOFF', 'FATAL', 'EXITED'],
       stops: false,
       isWhole: false,
@@ -86,8 +92,8 @@ export class ProcessControl {
     })
   }
 
-  stopAll(entries: readonly Entry[], options: ControlOptions): Promise<ProcessResult[]> {
-    return this.#inTurn(entries, options, {
+  async stopAll(entries: readonly Entry[], options: ControlOptions): Promise<ProcessResult[]> {
+    return await this.#inTurn(entries, this.#begin(options), {
       until: ['STOPPED', 'EXITED', 'FATAL'],
       stops: true,
       isWhole: false,
@@ -114,16 +120,17 @@ export class ProcessControl {
         return true
       },
     }
-    if (options.mode !== 'rolling') return this.#inTurn(entries, options, task)
+    const begun = { ...this.#begin(options), maxUnavailable: options.maxUnavailable }
+    if (options.mode !== 'rolling') return await this.#inTurn(entries, begun, task)
     const results = await Promise.all(
-      [...byProgram(entries).values()].map((group) => this.#roll(group, options, task)),
+      [...byProgram(entries).values()].map((group) => this.#roll(group, begun, task)),
     )
     return results.flat()
   }
 
   /** Waits for no other call: a signal is often what ends a slow stop. */
-  signal(entries: readonly Entry[], name: string, options: ControlOptions): Promise<ProcessResult[]> {
-    return this.#each(entries, options, async (entry, { signal }) => {
+  async signal(entries: readonly Entry[], name: string, options: ControlOptions): Promise<ProcessResult[]> {
+    return await this.#each(entries, this.#begin(options), async (entry, { signal }) => {
       const isFree = entry.actor === null
       if (isFree) {
         entry.actor = options.actor
@@ -147,32 +154,48 @@ export class ProcessControl {
     await this.#rpc.call('supervisor.sendProcessStdin', [entry.name, Buffer.from(text)], { signal })
   }
 
+  /**
+   * A call begins. From here on it has rows alone: what fails later says nothing of what is done already.
+   * @throws {AgentError} SUPERVISOR_UNREACHABLE when supervisord cannot be asked: nothing was done
+   */
+  #begin(options: ControlOptions): Begun {
+    this.#connection.assertUp()
+    return { ...options, run: this.#run.signal }
+  }
+
   async #roll(
     entries: readonly Entry[],
-    options: ControlOptions & { maxUnavailable: number },
+    begun: Begun & { maxUnavailable: number },
     task: Task,
   ): Promise<ProcessResult[]> {
     const results: ProcessResult[] = []
-    for (let at = 0; at < entries.length; at += options.maxUnavailable) {
-      results.push(...(await this.#inTurn(entries.slice(at, at + options.maxUnavailable), options, task)))
-      if (results.every(({ ok }) => ok)) continue
-      const rest = entries.slice(at + options.maxUnavailable)
-      results.push(
-        ...rest.map(({ name }) => failure(name, 'CANCELLED', 'left as it was: a restart before it failed')),
-      )
-      break
+    while (results.length < entries.length) {
+      const rest = entries.slice(results.length)
+      const why = results.some(({ ok }) => !ok)
+        ? new AgentError('CANCELLED', 'a restart before it failed')
+        : this.#whyNotAsked(begun)
+      if (why)
+        results.push(...rest.map(({ name }) => failure(name, why.code, `left as it was: ${why.message}`)))
+      else results.push(...(await this.#inTurn(rest.slice(0, begun.maxUnavailable), begun, task)))
     }
     return results
   }
 
+  /** Nothing more is taken down while nobody can say that it would come up again. */
+  #whyNotAsked({ run }: Begun): AgentError | null {
+    if (run.aborted) return new AgentError('SUPERVISOR_UNREACHABLE', 'supervisord ended meanwhile')
+    const { state, reason } = this.#connection.status
+    if (this.#connection.isUp) return null
+    return new AgentError('SUPERVISOR_UNREACHABLE', `supervisord is ${state}: ${reason ?? 'no reason known'}`)
+  }
+
   async #each(
     entries: readonly Entry[],
-    options: ControlOptions,
+    options: Begun,
     act: (entry: Entry, turn: Turn) => Promise<boolean>,
   ): Promise<ProcessResult[]> {
-    this.#connection.assertUp()
     const deadline = AbortSignal.timeout(options.timeoutMs)
-    const signal = AbortSignal.any([options.signal, deadline, this.#run.signal])
+    const signal = AbortSignal.any([options.signal, deadline, options.run])
     setMaxListeners(0, signal) // one for each process
     let done = 0
     const row = async (entry: Entry): Promise<ProcessResult> => {
@@ -195,8 +218,7 @@ export class ProcessControl {
     return results
   }
 
-  async #inTurn(entries: readonly Entry[], options: ControlOptions, task: Task): Promise<ProcessResult[]> {
-    this.#connection.assertUp()
+  async #inTurn(entries: readonly Entry[], options: Begun, task: Task): Promise<ProcessResult[]> {
     // one question for all of them
     const isYoungKnown = task.stops ? this.#steps.noteYoung(entries, options.signal) : Promise.resolve()
     isYoungKnown.catch(() => undefined) // each row that gets its turn says it
@@ -209,7 +231,7 @@ export class ProcessControl {
     return await this.#each(entries, options, ({ name }, turn) =>
       task.isWhole
         ? this.#turns.whole(name, turn.signal, (superseded) =>
-            begin(name, turn, [superseded, this.#end.signal, this.#run.signal]),
+            begin(name, turn, [superseded, this.#end.signal, options.run]),
           )
         : this.#turns.run(name, turn.signal, () => begin(name, turn, [turn.signal])),
     )
