@@ -16,7 +16,7 @@ export function renderMetrics(sources: {
   version: string
 }): string {
   const { processes, connection, sessions, bus, version } = sources
-  const views = processes.all().map((entry) => processes.view(entry))
+  const views = processes.shown().map((entry) => processes.view(entry))
   const each = (value: (view: (typeof views)[number]) => number | null): Sample[] =>
     views.flatMap((view): Sample[] => {
       const number = value(view)

@@ -93,6 +93,6 @@ export class ProcessService {
 
   #visible(principal: Principal): readonly Entry[] {
     const isAllowed = mayUseProgram(principal)
-    return this.#table.all().filter(({ program }) => isAllowed(program))
+    return this.#table.shown().filter(({ program }) => isAllowed(program))
   }
 }

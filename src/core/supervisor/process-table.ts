@@ -98,6 +98,11 @@ export class ProcessTable {
     return this.#sorted
   }
 
+  /** Those that are shown: not what a smaller number of processes has left behind, stopped. */
+  shown(): readonly Entry[] {
+    return this.all().filter(({ surplus, state }) => !(surplus && state === 'STOPPED'))
+  }
+
   /** Calls back with the name of each entry that changed or left, in the same tick. @returns the undo */
   onChange(listener: (name: string) => void): () => void {
     this.#listeners.add(listener)

@@ -1,4 +1,6 @@
 import { basename } from 'node:path'
+import type { Expansions } from './config-expand.ts'
+import type { ConfigSection } from './config-file.ts'
 import { processNames } from './config-names.ts'
 import type { Discovery } from './discovery.ts'
 import { baseProgram, type Membership, ProgramIndex } from './program-index.ts'
@@ -11,14 +13,24 @@ export function indexPrograms({ sections, expansions }: Discovery): ProgramIndex
   const known = new Map<string, Membership>()
   for (const section of sections) {
     const { type, name, file } = section
+    const program = baseProgram(name)
+    const base = program === name ? undefined : sections.find(({ header }) => header === `program:${program}`)
     if (type !== 'program' && type !== 'fcgi-program' && type !== 'eventlistener') continue
-    const membership: Membership = {
-      program: baseProgram(name),
-      kind: type,
-      managed: OURS.test(basename(file)),
+    const managed = OURS.test(basename(file))
+    // the program's own file says how many are wanted, whatever a surge group has
+    const wanted = base && managed ? new Set(namesOf(base, sections, expansions)) : null
+    for (const { group, process } of processNames(section, sections, expansions).processes) {
+      const surplus = wanted !== null && !wanted.has(process)
+      known.set(`${group}:${process}`, { program, kind: type, managed, surplus })
     }
-    for (const { group, process } of processNames(section, sections, expansions).processes)
-      known.set(`${group}:${process}`, membership)
   }
   return new ProgramIndex(known)
+}
+
+function namesOf(
+  section: ConfigSection,
+  sections: readonly ConfigSection[],
+  expansions: Expansions,
+): string[] {
+  return processNames(section, sections, expansions).processes.map(({ process }) => process)
 }

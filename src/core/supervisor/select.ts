@@ -41,7 +41,7 @@ export function selectProcesses(
 function resolve(table: ProcessTable, selector: string): Entry[] {
   const exact = table.get(selector)
   if (exact) return [exact]
-  const workers = table.all().filter(({ kind }) => kind !== 'eventlistener')
+  const workers = table.shown().filter(({ kind }) => kind !== 'eventlistener')
   if (selector === 'all') return workers
   if (/[*?]/.test(selector)) {
     const group = selector.endsWith(':*') ? selector.slice(0, -2) : null
@@ -57,6 +57,6 @@ function resolve(table: ProcessTable, selector: string): Entry[] {
 
 function named(table: ProcessTable, name: string, workers: readonly Entry[]): Entry[] {
   if (name === OWN_GROUP) return []
-  const ofGroup = table.all().filter(({ group }) => group === name)
+  const ofGroup = table.shown().filter(({ group }) => group === name)
   return ofGroup.length > 0 ? ofGroup : workers.filter(({ program }) => program === name)
 }
