@@ -53,7 +53,8 @@ const CLOSE_MEANING: Record<keyof typeof CLOSE, string> = {
   restarting: 'the agent stops or restarts: connect again, with a pause that grows',
   overload: 'too many connections',
   tokenEnded: 'the token was revoked or has expired',
-  stalled: 'the peer did not read for too long',
+  stalled:
+    'the peer did not read for too long; one that does not read for as long again is cut off without a code',
   overRate: `more than ${LIMITS.overRateClose} requests over the rate within a second`,
 }
 

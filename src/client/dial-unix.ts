@@ -63,7 +63,7 @@ function wireOf(socket: Socket): Wire {
           clearTimeout(timer)
           resolve()
         })
-        socket.end()
+        socket.destroySoon() // an end alone would leave the agent to answer what nobody waits for
       }),
     terminate: () => void socket.destroy(),
   }

@@ -16,6 +16,8 @@ export interface Link {
 /** What a transport hands its frames to. */
 export interface LinkUser {
   receive(text: string): void
+  /** The peer sends nothing more, and may still read. */
+  inputEnded(): void
   /** The transport's buffer ran empty. */
   drained(): void
   /** The connection has ended, whoever ended it. */

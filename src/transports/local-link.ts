@@ -33,6 +33,7 @@ export class LocalLink implements Link {
     if (user !== undefined) {
       const reader = new LineReader(maxBytes)
       this.#socket.on('data', (chunk: Buffer) => this.#guarded(() => this.#deliver(user, reader, chunk)))
+      this.#socket.once('end', () => this.#guarded(() => this.#inputEnded(user)))
       this.#socket.on('drain', () => this.#isEnding || this.#guarded(() => user.drained()))
     }
     await closed
@@ -75,6 +76,16 @@ export class LocalLink implements Link {
       user.receive(line)
       if (this.#isEnding) return
     }
+  }
+
+  /**
+   * The peer has shut down its writing side, or has gone: only a write tells which. A blank is white space before the
+   * next answer to the one, and fails with the other.
+   */
+  #inputEnded(user: LinkUser): void {
+    if (this.#isEnding) return
+    user.inputEnded()
+    if (!this.#isEnding) this.#socket.write(' ')
   }
 
   /** The lines of a chunk; a bad one ends the connection and the lines. */

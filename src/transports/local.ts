@@ -42,7 +42,8 @@ export class LocalTransport {
     this.#open = deps.open
     this.#logger = deps.logger
     this.#limits = { ...LIMITS, ...deps.limits }
-    this.#server = createServer()
+    // a peer that has said all may still read the answers
+    this.#server = createServer({ allowHalfOpen: true })
   }
 
   /**

@@ -108,6 +108,24 @@ await t.test('a reader that stalls', async (t) => {
     await stalled(peer)
   })
 
+  await t.test('and reads again soon after hears why, and nothing else any more', async (t) => {
+    const { open, bus, lines, sessions } = await parts(t, {
+      limits: { stalledMs: 2500, highWaterBytes: 2000, lowWaterBytes: 500 },
+    })
+    const peer = open(viewer())
+    await peer.call('event.subscribe')
+    peer.isStuck = true
+    for (let i = 0; i < 100; i++) bus.publish('agent.started', { version: '1' })
+    await until(() => lines.some((line) => line.includes('reader stalled')), 'it to be noticed')
+    t.strictSame([peer.closedWith, peer.isTerminated], [null, false], 'what is on the way comes first')
+    peer.ask('agent.info')
+    const { length } = peer.frames
+    peer.drain()
+    t.strictSame([peer.closedWith, peer.isTerminated, peer.frames.length], [4408, false, length])
+    peer.leave()
+    t.equal(sessions.count, 0)
+  })
+
   await t.test('gets no more answers of size meanwhile', async (t) => {
     const { open } = await parts(t, { limits: { highWaterBytes: 20_000, lowWaterBytes: 500 } })
     const peer = open(viewer())

@@ -7,6 +7,7 @@ import { LOCAL_ADMIN } from '../../src/core/access/local-principals.ts'
 import { createLogger } from '../../src/logger.ts'
 import { LocalTransport } from '../../src/transports/local.ts'
 import { until } from '../fixtures/wait.ts'
+import { frame, listening, upgraded } from '../transports/support.ts'
 import { parts } from './support.ts'
 
 const MIB = 1024 * 1024
@@ -79,4 +80,22 @@ await t.test('a reader', async (t) => {
     t.notOk(slow.destroyed)
     deaf.destroy()
   })
+})
+
+await t.test('a reader over a WebSocket that stalls, and reads again, hears 4408', async (t) => {
+  const limits = { stalledMs: 3000, highWaterBytes: 2 * MIB, lowWaterBytes: MIB / 2 }
+  const { sessions, bus, lines } = await parts(t, { limits })
+  const { port, token } = await listening(t, { open: (link, principal) => sessions.open(link, principal) })
+  const peer = await upgraded(t, port, token)
+  const request = '{"jsonrpc":"2.0","id":1,"method":"event.subscribe","params":{}}'
+  peer.socket.write(frame(1, request))
+  await until(() => peer.bytes.includes('"id":1'), 'the answer')
+  peer.socket.pause()
+  const reason = 'x'.repeat(10_000)
+  for (let i = 0; i < 1000; i++) bus.publish('agent.stopping', { reason })
+  await until(() => lines.some((line) => line.includes('reader stalled')), 'it to be noticed', 30_000)
+  peer.socket.resume()
+  await peer.ended
+  t.equal(peer.closeCode, 4408)
+  await until(() => sessions.count === 0, 'the end of its session')
 })

@@ -3,10 +3,14 @@ import { chown, rename, stat, symlink, unlink, writeFile } from 'node:fs/promise
 import { connect, createServer, type Socket } from 'node:net'
 import { dirname, join } from 'node:path'
 import t from 'tap'
+import { connect as connectClient } from '../../src/client/index.ts'
+import { withFileLock } from '../../src/core/access/file-lock.ts'
+import { LOCAL_ADMIN } from '../../src/core/access/local-principals.ts'
 import type { Principal } from '../../src/core/access/principal.ts'
 import { createLogger } from '../../src/logger.ts'
 import { LocalTransport } from '../../src/transports/local.ts'
 import { until } from '../fixtures/wait.ts'
+import { parts } from '../server/support.ts'
 import { echoes, folder } from './support.ts'
 
 const principal: Principal = {
@@ -37,8 +41,12 @@ async function serving(t: Parameters<typeof folder>[0], options: Options = {}) {
 }
 
 /** A connection and all it was sent. */
-async function client(t: Parameters<typeof folder>[0], path: string) {
-  const socket: Socket = connect(path)
+async function client(
+  t: Parameters<typeof folder>[0],
+  path: string,
+  options: { allowHalfOpen?: boolean } = {},
+) {
+  const socket: Socket = connect({ path, ...options })
   let text = ''
   socket.on('data', (chunk) => {
     text += chunk.toString('latin1')
@@ -237,6 +245,66 @@ await t.test(
     await until(() => sessions.every(({ closed }) => closed === 1))
   },
 )
+
+await t.test('a peer that says no more', async (t) => {
+  await t.test('is told to the session, behind all that it said', async (t) => {
+    const { path, sessions, transport } = await serving(t)
+    const { socket, ended, lines } = await client(t, path, { allowHalfOpen: true })
+    socket.end('{"a":1}\n{"b":2}\n')
+    await ended
+    t.strictSame(lines(), ['hello', '{"a":1}', '{"b":2}'])
+    t.match(sessions, [{ received: ['{"a":1}', '{"b":2}'], inputEnded: 1, closed: 1 }])
+    t.equal(transport.sessions, 0)
+  })
+
+  const made = await parts(t)
+  const create = (name: string) =>
+    `{"jsonrpc":"2.0","id":"${name}","method":"token.create","params":{"name":"${name}","role":"viewer"}}\n`
+  const { path } = await serving(t, {
+    principal: LOCAL_ADMIN,
+    open: (link, who) => made.sessions.open(link, who),
+  })
+  /** Runs a task while no token can be made. */
+  const whileHeld = <T>(task: () => Promise<T>) => withFileLock(`${made.tokensFile}.lock`, task)
+
+  await t.test('gets the answers under way, then the end', async (t) => {
+    const { socket, ended, lines, text } = await client(t, path, { allowHalfOpen: true })
+    await whileHeld(async () => {
+      socket.end(create('first') + create('second'))
+      await until(() => text().endsWith(' ') || socket.readableEnded, 'the agent to see it')
+    })
+    await ended
+    t.strictSame(
+      lines().map((line) => (JSON.parse(line) as { id?: string }).id),
+      [undefined, 'first', 'second'],
+    )
+    t.equal(made.sessions.count, 0)
+  })
+
+  await t.test('because it has gone ends with its session, whatever is under way', async (t) => {
+    const { socket, lines } = await client(t, path)
+    await until(() => lines().length === 1)
+    await whileHeld(async () => {
+      socket.write(create('third'))
+      socket.destroySoon()
+      await until(() => made.sessions.count === 0, 'the end of its session')
+    })
+    await until(() => made.store.list().length === 3, 'what was begun to go on')
+  })
+
+  await t.test('is no client of ours that closes: it does not wait for answers', async (t) => {
+    const opened = await connectClient({ url: `unix://${path}`, reconnect: false })
+    await whileHeld(async () => {
+      const call = opened.call('token.create', { name: 'fourth', role: 'viewer' }, { mutates: true })
+      call.catch(() => undefined)
+      await opened.call('agent.info', {})
+      await opened.close()
+      await until(() => made.sessions.count === 0, 'the end of its session')
+      await t.rejects(call)
+    })
+    await until(() => made.store.list().length === 4, 'what was begun to go on')
+  })
+})
 
 await t.test('a session that throws ends alone', async (t) => {
   const { path, sessions, transport } = await serving(t)

@@ -32,6 +32,7 @@ export interface Echo {
   principal: Principal
   received: string[]
   drained: number
+  inputEnded: number
   closed: number
 }
 
@@ -41,7 +42,7 @@ export function echoes(): { sessions: Echo[]; open: (link: Link, principal: Prin
   return {
     sessions,
     open(link, principal) {
-      const echo: Echo = { link, principal, received: [], drained: 0, closed: 0 }
+      const echo: Echo = { link, principal, received: [], drained: 0, inputEnded: 0, closed: 0 }
       sessions.push(echo)
       link.send(Buffer.from('hello'))
       return {
@@ -51,6 +52,10 @@ export function echoes(): { sessions: Echo[]; open: (link: Link, principal: Prin
           link.send(Buffer.from(text))
         },
         drained: () => void echo.drained++,
+        inputEnded: () => {
+          echo.inputEnded++
+          link.close(1001, 'nothing more comes')
+        },
         closed: () => void echo.closed++,
       }
     },
@@ -65,6 +70,8 @@ interface Options {
   metricsOpenOnLoopback?: boolean
   allowedOrigins?: string[]
   trustedProxies?: string[]
+  /** In place of echoing sessions. */
+  open?: (link: Link, principal: Principal) => LinkUser
   /** Moves the minute in which failures are counted. */
   failuresNow?: () => number
 }
@@ -90,8 +97,8 @@ export async function listening(t: Test, options: Options = {}) {
     logger,
     limits,
   })
-  const { sessions, open } = echoes()
-  const { allowedOrigins = [] } = options
+  const { sessions, open: echo } = echoes()
+  const { allowedOrigins = [], open = echo } = options
   const webSocket = new WebSocketTransport({
     http,
     gate,
