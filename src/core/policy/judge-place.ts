@@ -28,27 +28,31 @@ export async function placeOf(findings: Findings, path: string): Promise<Place &
   return { ...place, stats }
 }
 
-/** Judges the folder that a program starts in. @returns the path to use */
-export async function judgeDirectory(findings: Findings, directory: string): Promise<string> {
+/**
+ * Judges the folder that a program or a cron entry starts in.
+ * @param field of the definition or entry
+ * @returns the path to use
+ */
+export async function judgeDirectory(
+  findings: Findings,
+  directory: string,
+  field = 'directory',
+): Promise<string> {
   const { directories } = findings.rules
   if (!isAbsolute(directory) || /[%\p{Cc}]/u.test(directory)) {
     if (directories.length === 0) return directory
-    findings.deny('directories', `${directory}: write the folder with its full path, without %`, 'directory')
+    findings.deny('directories', `${directory}: write the folder with its full path, without %`, field)
     return directory
   }
   const place = await placeOf(findings, directory).catch((error: unknown) => codeOf(error))
   if (typeof place === 'string') {
     if (directories.length > 0)
-      findings.deny('directories', `${directory} cannot be judged (${place})`, 'directory')
+      findings.deny('directories', `${directory} cannot be judged (${place})`, field)
     return directory
   }
   if (directories.length === 0) return directory
   if (await isUnder(place.real, directories)) return place.path
   const through = place.real === directory ? '' : `, which is ${place.real},`
-  findings.deny(
-    'directories',
-    `${directory}${through} lies in none of ${directories.join(', ')}`,
-    'directory',
-  )
+  findings.deny('directories', `${directory}${through} lies in none of ${directories.join(', ')}`, field)
   return directory
 }

@@ -9,6 +9,7 @@ import { Findings } from './findings.ts'
 import { judgeCronCommand, judgeProgramCommand } from './judge-command.ts'
 import { judgeLogs } from './judge-logs.ts'
 import { judgeDirectory } from './judge-place.ts'
+import { judgeVariables } from './judge-script.ts'
 import { judgeUser } from './judge-user.ts'
 import { follow, identityOf } from './paths.ts'
 import type {
@@ -55,7 +56,8 @@ export class Policy {
    *
    * Whoever acts on a verdict uses `resolved` in place of what was asked for (absolute executable, real paths, a log
    * file for each channel), asks {@link stillHolds} just before the effect, and judges anew when it does not hold.
-   * What an interpreter or a shell does with its arguments is bounded by the user, not by paths.
+   * With `directories` set that goes for the script that an interpreter is given too. What else a program does with
+   * its arguments is bounded by its user, not by paths.
    */
   judge(subject: CallSubject, principal: Principal): Promise<Verdict<null>>
   judge(subject: ProgramSubject | ForeignSubject, principal: Principal): Promise<Verdict<ResolvedProgram>>
@@ -136,6 +138,7 @@ async function judgeProgram(
   const directory =
     definition.directory === undefined ? null : await judgeDirectory(findings, definition.directory)
   const command = await judgeProgramCommand(findings, definition.command, directory)
+  judgeVariables(findings, definition.environment, 'environment')
   const logs = await judgeLogs(findings, definition, account)
   return account && { user: userOf(account), command, directory, ...logs }
 }
@@ -148,6 +151,7 @@ async function judgeEntry(findings: Findings, { entry, count }: CronSubject): Pr
   if (!allowReboot && /^\s*@reboot\b/i.test(entry.schedule))
     findings.deny('allowReboot', '@reboot entries are off on this host', 'schedule')
   const command = await judgeCronCommand(findings, entry.command)
+  judgeVariables(findings, entry.env, 'env')
   return account && { user: userOf(account), command }
 }
 

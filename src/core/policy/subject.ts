@@ -40,6 +40,8 @@ export interface ProgramDefinition {
   command: string
   directory?: string | undefined
   user?: string | undefined
+  /** Only the names are judged. */
+  environment?: Readonly<Record<string, string>> | undefined
   processes?: number | undefined
   numprocsStart?: number | undefined
   redirectStderr?: boolean | undefined
@@ -62,7 +64,13 @@ export interface ForeignSubject {
 
 export interface CronSubject {
   kind: 'cron'
-  entry: { user: string; schedule: string; command: string }
+  entry: {
+    user: string
+    schedule: string
+    command: string
+    /** Only the names are judged. */
+    env?: Readonly<Record<string, string>> | undefined
+  }
   /** How many entries there will be with this one; absent when their number does not grow. */
   count?: number
 }

@@ -1,10 +1,10 @@
 // The judge on definitions of programs: users, caps, folders, executables, patterns.
 import { chmodSync, chownSync, realpathSync, renameSync, symlinkSync } from 'node:fs'
-import { join } from 'node:path'
 import t from 'tap'
 import { LOCAL_ADMIN } from '../../../src/core/access/local-principals.ts'
 import { commandWords } from '../../../src/core/policy/command-words.ts'
 import type { PolicyRules, ProgramDefinition } from '../../../src/core/policy/subject.ts'
+import { scriptRows } from './script-rows.ts'
 import { DEPLOYER, FILE, NOT_ROOT, PolicyHost, rulesOf } from './support.ts'
 
 const web: ProgramDefinition = { name: 'web', command: '/usr/bin/env', user: 'www-data' }
@@ -201,28 +201,47 @@ await t.test('executables', async (t) => {
   t.match(usual.resolved?.command, /^\/(usr\/)?bin\/env$/, "without a PATH, supervisord's own default")
 })
 
-await t.test('a script that an interpreter is given lies where programs may lie', async (t) => {
+await t.test('with roots of directories, what a command is given to run lies in them', async (t) => {
   const host = new PolicyHost(t)
-  const inside = host.file('app/artisan')
-  const outside = host.file('other/artisan')
-  const rules = { executables: ['/bin', '/usr/bin'], directories: [host.app] }
-  const rows = [
-    { command: `/bin/sh ${inside} queue:work`, against: [] },
-    { command: `/bin/sh artisan`, against: [] },
-    { command: `/bin/sh -e ${outside}`, against: ['policy.directories'] },
-    { command: `/bin/sh ../other/artisan`, against: ['policy.directories'] },
-    { command: `/bin/sh -c "exec sleep 1"`, against: [] }, // bounded by the user and by `commands`
-    { command: `/bin/cat ${outside}`, against: [] },
-  ]
-  for (const { command, against } of rows) {
-    const definition = { ...web, command, directory: host.app }
-    t.same(
-      rulesOf(await host.policy(rules).judge({ kind: 'program', definition }, DEPLOYER)),
-      against,
-      command,
-    )
-    t.same(rulesOf(await host.policy().judge({ kind: 'program', definition }, DEPLOYER)), [])
+  const { bin, app } = host
+  const rules = { executables: [bin], directories: [app] }
+  const D = ['policy.directories']
+  for (const { command, against = [], becomes, ...where } of scriptRows(host)) {
+    const definition = { ...web, command, directory: host.app, ...where }
+    const verdict = await host.policy(rules).judge({ kind: 'program', definition }, DEPLOYER)
+    t.same(rulesOf(verdict), against, command)
+    t.equal(verdict.violations[0]?.path, against.length > 0 ? 'command' : undefined)
+    if (against.length === 0) t.equal(verdict.resolved?.command, becomes, command)
   }
+  for (const command of [
+    `php -r 1`,
+    `php ${host.path('other/artisan')}`,
+    `env php -r 1`,
+    `sudo php artisan`,
+  ]) {
+    const free = await host
+      .policy({ executables: [bin] })
+      .judge({ kind: 'program', definition: { ...web, command } }, DEPLOYER)
+    t.same(rulesOf(free), [], `${command} without roots`)
+  }
+  const pattern = { ...rules, commands: [`${bin}/php *`] }
+  const coded = { ...web, command: 'php -r 1', directory: app }
+  t.same(rulesOf(await host.policy(pattern).judge({ kind: 'program', definition: coded }, DEPLOYER)), D)
+})
+
+await t.test('with roots of directories, no variable brings in other code', async (t) => {
+  const host = new PolicyHost(t)
+  const judge = (name: string, directories: string[]) => {
+    const definition = { ...web, environment: { APP_ENV: 'prod', [name]: 'x' } }
+    return host.policy({ directories }).judge({ kind: 'program', definition }, DEPLOYER)
+  }
+  for (const name of ['LD_PRELOAD', 'PATH', 'NODE_OPTIONS', 'PYTHONPATH', 'PERL5OPT', 'BASH_FUNC_x%%']) {
+    const { violations } = await judge(name, [host.app])
+    t.match(violations, [{ rule: 'policy.directories', path: 'environment', text: name }], name)
+    t.same(rulesOf(await judge(name, [])), [])
+  }
+  for (const name of ['HOME', 'PYTHONUNBUFFERED', 'NODE_ENV', 'RAILS_ENV', 'PATHS'])
+    t.same(rulesOf(await judge(name, [host.app])), [], name)
 })
 
 await t.test('patterns on the whole command, as it will be written', async (t) => {
@@ -251,6 +270,16 @@ await t.test('what was judged is what is used', async (t) => {
   const verdict = await policy.judge({ kind: 'program', definition }, DEPLOYER)
   t.equal(verdict.allowed, true)
   t.equal(await policy.stillHolds(verdict), true)
+  const php = host.script('bin/php')
+  const script = host.file('app/artisan')
+  const scripted = await policy.judge(
+    { kind: 'program', definition: { ...definition, command: `${php} artisan` } },
+    DEPLOYER,
+  )
+  t.equal(await policy.stillHolds(scripted), true)
+  renameSync(script, `${script}.old`)
+  host.file('app/artisan')
+  t.equal(await policy.stillHolds(scripted), false, 'another script of that name')
   renameSync(tool, `${tool}.old`)
   host.script('bin/tool')
   t.equal(await policy.stillHolds(verdict), false, 'another file of that name')
@@ -277,6 +306,11 @@ await t.test('a link that others can turn is replaced by where it leads', { skip
   const pinned = await judge()
   t.match(pinned.resolved, { command: `${script} x`, directory: release })
   t.match(pinned.notes, [/is used as/, /is used as/])
+  const php = host.script('bin/php')
+  const bound = host.policy({ executables: [host.bin], directories: [host.app] })
+  const command = `${php} -q "${current}/run" x`
+  const scripted = await bound.judge({ kind: 'program', definition: { ...web, command } }, DEPLOYER)
+  t.equal(scripted.resolved?.command, `${php} -q ${script} x`)
   chownSync(host.app, 0, 0)
   chmodSync(host.app, 0o777)
   t.match((await judge()).resolved, { directory: release })
@@ -317,9 +351,10 @@ await t.test('words of a command, as supervisord splits it', (t) => {
     [`'a`, null],
     ['a\\', null],
   ]
-  for (const [text, words] of rows) t.same(commandWords(text)?.words ?? null, words, text)
-  const split = commandWords(` "a b"c d`)
-  t.same(split?.first, { start: 1, end: 7 })
-  t.equal(join(...(split?.words ?? [])), 'a bc/d')
+  for (const [text, words] of rows) t.same(commandWords(text)?.map((word) => word.text) ?? null, words, text)
+  t.same(commandWords(` "a b"c %d`), [
+    { text: 'a bc', start: 1, end: 7, isFixed: true },
+    { text: '%d', start: 8, end: 10, isFixed: false },
+  ])
   t.end()
 })
