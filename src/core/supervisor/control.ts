@@ -1,11 +1,11 @@
 // Start, stop, restart and signal of many processes at once. None of the calls waits inside supervisord, which runs
 // waiting calls of a multicall one after another. Calls for one process follow each other.
 import { setMaxListeners } from 'node:events'
-import { orAbort } from '../../lib/or-abort.ts'
 import type { Logger } from '../../logger.ts'
-import { AgentError, type ErrorCode } from '../../protocol/errors.ts'
+import { AgentError } from '../../protocol/errors.ts'
 import type { ProcessResult, ProcessState } from '../../protocol/process.ts'
 import type { SupervisorConnection } from './connection.ts'
+import { eachRow, failedRow, type RowOptions, type Turn } from './process-rows.ts'
 import type { ProcessSteps } from './process-steps.ts'
 import type { Entry, ProcessTable } from './process-table.ts'
 import { ProcessTurns } from './process-turns.ts'
@@ -25,10 +25,7 @@ const DOWN: ReadonlySet<ProcessState> = new Set(['STOPPED', 'EXITED', 'FATAL', '
 const SIGNAL_SHOWS_MS = 1_000
 
 /** Options of a call that supervisord is being asked for. */
-interface Begun extends ControlOptions {
-  /** Aborts when that supervisord ends: no other one that takes its place goes on with it. */
-  run: AbortSignal
-}
+type Begun = ControlOptions & RowOptions
 
 export type RestartMode = 'hard' | 'graceful' | 'rolling'
 
@@ -130,7 +127,7 @@ export class ProcessControl {
 
   /** Waits for no other call: a signal is often what ends a slow stop. */
   async signal(entries: readonly Entry[], name: string, options: ControlOptions): Promise<ProcessResult[]> {
-    return await this.#each(entries, this.#begin(options), async (entry, { signal }) => {
+    return await eachRow(entries, this.#begin(options), async (entry, { signal }) => {
       const isFree = entry.actor === null
       if (isFree) {
         entry.actor = options.actor
@@ -160,7 +157,11 @@ export class ProcessControl {
    */
   #begin(options: ControlOptions): Begun {
     this.#connection.assertUp()
-    return { ...options, run: this.#run.signal }
+    return {
+      ...options,
+      run: this.#run.signal,
+      stateOf: (name) => this.#table.get(name)?.state ?? 'gone',
+    }
   }
 
   async #roll(
@@ -175,7 +176,7 @@ export class ProcessControl {
         ? new AgentError('CANCELLED', 'a restart before it failed')
         : this.#whyNotAsked(begun)
       if (why)
-        results.push(...rest.map(({ name }) => failure(name, why.code, `left as it was: ${why.message}`)))
+        results.push(...rest.map(({ name }) => failedRow(name, why.code, `left as it was: ${why.message}`)))
       else results.push(...(await this.#inTurn(rest.slice(0, begun.maxUnavailable), begun, task)))
     }
     return results
@@ -189,35 +190,6 @@ export class ProcessControl {
     return new AgentError('SUPERVISOR_UNREACHABLE', `supervisord is ${state}: ${reason ?? 'no reason known'}`)
   }
 
-  async #each(
-    entries: readonly Entry[],
-    options: Begun,
-    act: (entry: Entry, turn: Turn) => Promise<boolean>,
-  ): Promise<ProcessResult[]> {
-    const deadline = AbortSignal.timeout(options.timeoutMs)
-    const signal = AbortSignal.any([options.signal, deadline, options.run])
-    setMaxListeners(0, signal) // one for each process
-    let done = 0
-    const row = async (entry: Entry): Promise<ProcessResult> => {
-      const { name } = entry
-      const turn = { signal, hasBegun: false }
-      const result = await orAbort(act(entry, turn), signal).then<ProcessResult, ProcessResult>(
-        (changed) => ({ process: name, ok: true, changed }),
-        (error: unknown) => {
-          if (deadline.aborted) return this.#timedOut(name, turn)
-          if (options.signal.aborted) return failure(name, 'CANCELLED', `cancelled; ${goesOn(turn)}`)
-          if (error instanceof AgentError) return failure(name, error.code, error.message)
-          throw error
-        },
-      )
-      options.onProgress?.(++done, entries.length, `${name} ${result.ok ? 'done' : result.error?.name}`)
-      return result
-    }
-    const results = await Promise.all(entries.map(row))
-    options.signal.throwIfAborted()
-    return results
-  }
-
   async #inTurn(entries: readonly Entry[], options: Begun, task: Task): Promise<ProcessResult[]> {
     // one question for all of them
     const isYoungKnown = task.stops ? this.#steps.noteYoung(entries, options.signal) : Promise.resolve()
@@ -228,7 +200,7 @@ export class ProcessControl {
       turn.hasBegun = true
       return await this.#task(name, options.actor, task, ends)
     }
-    return await this.#each(entries, options, ({ name }, turn) =>
+    return await eachRow(entries, options, ({ name }, turn) =>
       task.isWhole
         ? this.#turns.whole(name, turn.signal, (superseded) =>
             begin(name, turn, [superseded, this.#end.signal, options.run]),
@@ -254,30 +226,10 @@ export class ProcessControl {
       throw error
     }
   }
-
-  #timedOut(name: string, turn: Turn): ProcessResult {
-    const state = this.#table.get(name)?.state ?? 'gone'
-    return failure(name, 'TIMEOUT', `${name} is still ${state}; ${goesOn(turn)}`)
-  }
-}
-
-/** One process within a call. */
-interface Turn {
-  signal: AbortSignal
-  /** False while an earlier call for the process runs. */
-  hasBegun: boolean
-}
-
-function goesOn({ hasBegun }: Turn): string {
-  return hasBegun ? 'what was begun goes on' : 'nothing was begun, because an earlier call for it still runs'
 }
 
 function byProgram(entries: readonly Entry[]): Map<string, Entry[]> {
   const groups = new Map<string, Entry[]>()
   for (const entry of entries) groups.set(entry.program, [...(groups.get(entry.program) ?? []), entry])
   return groups
-}
-
-function failure(process: string, code: ErrorCode, message: string): ProcessResult {
-  return { process, ok: false, changed: false, error: { name: code, message } }
 }
