@@ -15,6 +15,7 @@ import { EventBus } from './core/events/bus.ts'
 import { EventJournal } from './core/events/journal.ts'
 import { Chores } from './core/host/chores.ts'
 import { cronDaemon } from './core/host/cron-daemon.ts'
+import { DescriptorWatch } from './core/host/descriptor-watch.ts'
 import { groupId } from './core/host/group-id.ts'
 import { UsageSampler } from './core/host/usage.ts'
 import { LogService } from './core/logs/service.ts'
@@ -184,6 +185,10 @@ async function build(
     })
 
   const dialOut = config.panel.url === '' ? null : panelLink(config, { version, open, logger })
+
+  const descriptors = new DescriptorWatch({ logger })
+  descriptors.start()
+  teardown.defer(() => descriptors.stop())
 
   const closing: (() => Promise<void>)[] = []
   const closeTransports = () => Promise.all(closing.splice(0).map((close) => close()))

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { Socket } from 'node:net'
+import { seldom } from '../lib/seldom.ts'
 import type { Logger } from '../logger.ts'
 import { LIMITS } from '../protocol/limits.ts'
 import type { Limits } from '../server/limits.ts'
@@ -12,6 +13,7 @@ import { answer, answerJson, isRefusal, type Refusal, refuse, targetOf } from '.
 const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8'
 const MAX_HEADER_BYTES = 8 * 1024
 const STOP_MS = 1000
+const ACCEPT_MS = 60_000
 /** Headers that say that somebody in between speaks for the client. */
 const FORWARDING = ['forwarded', 'x-forwarded-for', 'x-real-ip', 'via']
 
@@ -79,7 +81,8 @@ export class HttpTransport {
     )
     this.server.listen(this.#listen.port, this.#listen.host)
     await once(this.server, 'listening')
-    this.server.on('error', (error) => this.#logger.error({ err: error }, 'cannot accept')) // such as EMFILE
+    const failed = (error: Error) => this.#logger.error({ err: error }, 'cannot accept')
+    this.server.on('error', seldom(ACCEPT_MS, failed)) // comes again at once, as long as somebody waits
   }
 
   /** Where it listens; null before start and after stop. */

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { chmod, lchown, lstat, unlink } from 'node:fs/promises'
 import { createConnection, createServer, type Server, type Socket } from 'node:net'
 import type { Principal } from '../core/access/principal.ts'
+import { seldom } from '../lib/seldom.ts'
 import type { Logger } from '../logger.ts'
 import { LIMITS } from '../protocol/limits.ts'
 import type { Limits } from '../server/limits.ts'
@@ -9,6 +10,7 @@ import type { Link, LinkUser } from '../server/link.ts'
 import { LocalLink } from './local-link.ts'
 
 const END_MS = 1000
+const ACCEPT_MS = 60_000
 const SAME_OWNER = -1
 
 /**
@@ -62,7 +64,8 @@ export class LocalTransport {
       process.umask(before)
     }
     await once(this.#server, 'listening')
-    this.#server.on('error', (error) => this.#logger.error({ err: error }, 'cannot accept')) // such as EMFILE
+    const failed = (error: Error) => this.#logger.error({ err: error }, 'cannot accept')
+    this.#server.on('error', seldom(ACCEPT_MS, failed)) // comes again at once, as long as somebody waits
     if (this.#gid !== undefined) await this.#giveTo(this.#gid)
     await chmod(this.#path, this.#mode)
   }

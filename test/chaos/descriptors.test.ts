@@ -68,6 +68,12 @@ await t.test('twenty clients while there are no descriptors left', async (t) => 
   })
 
   const lines = agent.daemon.stderr().split('\n')
+  const said = lines.filter((line) => line.includes('LimitNOFILE'))
+  t.match(
+    said,
+    [/"level":40,.*"code":"EMFILE".*no file descriptor is left/],
+    'one line says so, and the way out',
+  )
   const refused = lines.filter((line) => /EMFILE|cannot accept|too many connections/.test(line)).length
   t.ok(refused < LINES_MAX, `${refused} lines say so`)
   t.comment(`answers: ${JSON.stringify(load.answers)}; breaks: ${load.breaks}`)

@@ -73,7 +73,7 @@ export class ListenerServer {
     this.#stopping = false
     const server = createServer((socket) => this.#accept(socket))
     await listenPrivately(server, this.#deps.socketPath, this.#deps.uid)
-    this.#server = server
+    this.#server = server.on('error', (error) => this.#deps.logger.error({ err: error }, 'cannot accept'))
   }
 
   /** Ends the event in hand and closes. No READY goes out after this call: supervisord keeps what comes. */
