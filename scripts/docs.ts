@@ -8,10 +8,11 @@ import { buildProgram } from '../src/cli/run.ts'
 import { Config } from '../src/config.ts'
 import { METHODS } from '../src/methods/index.ts'
 import { TokenView } from '../src/methods/token.ts'
-import { ERRORS } from '../src/protocol/errors.ts'
+import { ERRORS, type ErrorCode } from '../src/protocol/errors.ts'
 import { EVENTS } from '../src/protocol/events.ts'
 import { Bookmark, Gap, Hello, LogNotification, Progress } from '../src/protocol/frames.ts'
 import { CLOSE, LIMITS, PROTOCOL_VERSION, SUBPROTOCOL } from '../src/protocol/limits.ts'
+import { sharedErrors } from '../src/protocol/method.ts'
 import { Process, ProcessResult } from '../src/protocol/process.ts'
 import { ROLES, SCOPES } from '../src/protocol/scopes.ts'
 
@@ -171,18 +172,27 @@ function json(value: unknown): string {
   return `\`\`\`json\n${line.length <= 110 ? line : JSON.stringify(value, null, 2)}\n\`\`\`\n`
 }
 
+function codes(errors: readonly ErrorCode[]): string {
+  return errors.map((error) => `\`${error}\``).join(', ')
+}
+
 function methodSection([name, method]: [string, (typeof METHODS)[keyof typeof METHODS]]): string {
   const { params, result } = method.example
   const sent = method.mutating ? { ...params, idempotencyKey: KEY_EXAMPLE } : params
   const facts = [
     method.scope === 'any' ? 'scope: any' : `scope: \`${method.scope}\``,
     method.mutating ? 'changes something' : 'reads',
+    ...(method.switches ?? []).map((rule) => `needs \`policy.${rule}\``),
     ...('cli' in method ? [`command line: \`agent ${method.cli.command}\``] : []),
   ]
-  const errors = method.errors.map((error) => `\`${error}\``).join(', ')
+  const shared = sharedErrors(method.mutating)
+  const errors = codes(method.errors.filter((error) => !shared.includes(error)))
   return [
     `### ${name}\n`,
     `${method.summary}\n`,
+    ...(method.unforeseen === undefined
+      ? []
+      : [`\`policy.explain\` cannot foresee all: ${method.unforeseen}.\n`]),
     `${facts.join(' · ')}\n`,
     `**Parameters**\n\n${paramsTable(inputOf(method.params))}`,
     `**Result**\n\n${resultTable(outputOf(method.result))}`,
@@ -242,17 +252,21 @@ function commandSection(program: Command): string {
 }
 
 function render(): string {
+  const ofChanges = sharedErrors(true).filter((error) => !sharedErrors(false).includes(error))
   const spec = (schema: z.ZodType) => resultTable(outputOf(schema))
   return [
     '# Reference\n',
     `Generated from the code by \`npm run docs\`. Protocol version ${PROTOCOL_VERSION}, subprotocol \`${SUBPROTOCOL}\`.\n`,
     'A frame is one JSON-RPC 2.0 object as WebSocket text, or as a line on the unix sockets. `params` is an object',
     'without unknown keys; there are no batches. A request without `id` has no effect. Times are ISO 8601 in UTC.\n',
-    'Beside the errors of its own every method may answer `INVALID_REQUEST`, `INVALID_PARAMS`, `FORBIDDEN` (the scope',
-    'is missing), `TOO_MANY_REQUESTS`, `CANCELLED`, `SHUTTING_DOWN` and `INTERNAL`. A method that changes something',
-    'takes `idempotencyKey`, needed over TCP: the call with that key runs once, a repeat gets the first outcome with',
-    '`replayed: true`, another call with that key `IDEMPOTENCY_CONFLICT`; while the policy is read-only it is refused',
-    'with `POLICY_DENIED`. An error with `data.begun: false` says that nothing was done, and leaves the key free.\n',
+    'A frame that is no request is answered with `PARSE_ERROR` or `INVALID_REQUEST`. Beside the errors of its own every',
+    `method may answer ${codes(sharedErrors(false))};`,
+    '`FORBIDDEN` where the scopes, the programs or the users of the caller do not reach so far.\n',
+    'A method that changes something takes `idempotencyKey`, needed over TCP: the call with that key runs once, and a repeat',
+    'gets the first outcome with `replayed: true`. Such a method may also answer',
+    `${codes(ofChanges)}: a host may be read-only, the key may`,
+    'belong to another call, or to one that the agent did not see end. An error with `data.begun: false` says that nothing',
+    'was done, and leaves the key free.\n',
     '## Scopes and roles\n',
     table(
       ['role', ...SCOPES],

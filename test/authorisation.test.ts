@@ -189,6 +189,13 @@ await t.test('what is asked of policy.explain itself', async (t) => {
     'no look at the parameters',
   )
   t.match(await ask('policy.explain', { method: 'policy.explain' }), { allowed: true, rule: null })
+  const deployer = context(somebody({ scopes: new Set(['read', 'program']) }))
+  const update = { method: 'supervisor.update', params: { groups: ['web'] } }
+  t.match(
+    await dispatcher.dispatch('policy.explain', update, deployer),
+    { allowed: true, rule: null, text: /^allowed as far as can be told: .*supervisord has read/ },
+    'what is judged only while it runs',
+  )
   t.match(await ask('process.stop', { select: ['web'] }), {
     allowed: true,
     text: /it would fail now: .*SUPERVISOR_UNREACHABLE/,

@@ -109,6 +109,17 @@ const ERROR_CODES: Record<string, number> = {
   CONFIG_BROKEN: 1024,
 }
 
+/** What a client of any method must be ready for, and of any that changes something. */
+const OF_ALL = [
+  'INVALID_PARAMS',
+  'FORBIDDEN',
+  'TOO_MANY_REQUESTS',
+  'CANCELLED',
+  'SHUTTING_DOWN',
+  'INTERNAL',
+] as const
+const OF_CHANGES = ['POLICY_DENIED', 'IDEMPOTENCY_CONFLICT', 'OUTCOME_UNKNOWN'] as const
+
 /** Exit statuses that protocol.md names. */
 const EXITS: Record<string, number> = {
   INVALID_PARAMS: 2,
@@ -168,6 +179,8 @@ for (const [name, method] of methods)
       [],
     )
     t.equal(new Set(method.errors).size, method.errors.length, 'names each error once')
+    for (const error of OF_ALL) t.ok(method.errors.includes(error), error)
+    for (const error of OF_CHANGES) t.equal(method.errors.includes(error), method.mutating, error)
     for (const secret of method.secretResults ?? []) {
       const without = { ...(result as object), [secret]: null }
       t.equal(method.result.safeParse(without).success, true, `its result may be without ${secret}`)

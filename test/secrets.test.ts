@@ -1,13 +1,14 @@
 // Secrets with a mark on them are put wherever there is a place for one; then all that the agent produced is searched
 // for the marks: its log at its most talkative, answers, events, metrics, files, command lines, the command's output.
 import { randomBytes } from 'node:crypto'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { connect } from '../src/client/index.ts'
 import { METHODS } from '../src/methods/index.ts'
 import { formatToken } from '../src/protocol/token.ts'
 import { AgentProcess, launch } from './fixtures/agent-process.ts'
+import { startPanel } from './fixtures/panel.ts'
 import { supervisord } from './fixtures/supervisord.ts'
 import { until } from './fixtures/wait.ts'
 import { mark, Search } from './hostile/search.ts'
@@ -23,6 +24,9 @@ const ROLES = {
 
 /** The records of calls and of their keys, and who may read them. */
 const AUDIT = /audit|^state: |^the session of admin$/
+/** The panel shows a join token to whoever runs it. */
+const PANEL = /^what the panel said$/
+const NAME = 'test-host'
 /** A token of the right form that nobody gave out. */
 const forged = () => formatToken('0123456789', randomBytes(22).toString('hex').slice(0, 43))
 
@@ -44,14 +48,13 @@ await t.test('no secret is in anything that the agent produces', async (t) => {
       },
     },
   })
-  const credential = join(host.folder, 'panel.json')
-  const panelToken = search.plantToken('panel.tokenFile', forged())
-  const panelKey = randomBytes(32).toString('base64url')
-  writeFileSync(credential, JSON.stringify({ version: 1, token: panelToken, panelKey }), { mode: 0o600 })
+  const panel = await startPanel(t, null)
+  const [credential, joinFile] = [join(host.folder, 'panel.json'), join(host.folder, 'join')]
+  writeFileSync(joinFile, `agj_${search.plant('a join token that nobody gave out')}`, { mode: 0o600 })
   const agent = new AgentProcess(
     host,
     `log: { level: trace }
-panel: { url: 'ws://127.0.0.1:9/agents', tokenFile: '${credential}' }
+panel: { url: '${panel.url}', tokenFile: '${credential}', joinTokenFile: '${joinFile}', role: admin }
 policy: { allowStdin: true }
 `,
   )
@@ -85,6 +88,25 @@ policy: { allowStdin: true }
     return search.plantToken(`token ${name}`, token ?? '')
   }
   const tokens = { admin: await make('admin'), viewer: await make('viewer'), reader: await make('reader') }
+
+  await t.test('an agent that dials out', async (t) => {
+    await panel.said('refused')
+    const joinToken = search.plantFor(PANEL, 'the join token', await panel.joinToken())
+    writeFileSync(joinFile, joinToken, { mode: 0o600 })
+    await panel.said('up', NAME)
+    await until(() => !existsSync(joinFile), 'the join token to be removed')
+    const { token } = JSON.parse(readFileSync(credential, 'utf8')) as { token: string }
+    search.plantToken('the credential of the agent', token)
+    await panel.call(NAME, 'process.list', {})
+    const text = `${search.plant('text of the panel for a process')}\n`
+    await panel.call(NAME, 'process.stdin', { process: 'console', text })
+    const refused = { process: 'console', text: [search.plant('text of the panel, of a wrong form')] }
+    await t.rejects(panel.call(NAME, 'process.stdin', refused))
+    await panel.stop()
+    await panel.start()
+    await panel.said('up', NAME)
+    await panel.call(NAME, 'process.restart', { select: ['web'] })
+  })
 
   await t.test('what is refused before there is a session', async () => {
     const none = {}
@@ -150,6 +172,19 @@ policy: { allowStdin: true }
       ['process.start', { select: ['web'], idempotencyKey: `! ${search.plant('a wrong key')}` }],
       ['process.stdin', { process: 'console', text: `${search.plant('text for a process')}\n`, ...key() }],
       ['process.stdin', { process: 'console', text: [search.plant('text of a wrong form')], ...key() }],
+      [
+        'policy.explain',
+        { method: 'process.stdin', params: { process: 'console', text: search.plant('what if') } },
+      ],
+      [
+        'policy.explain',
+        { method: 'process.stdin', params: { process: 'console', text: [search.plant('a wrong what if')] } },
+      ],
+      ['policy.explain', { method: 'no.such', params: { text: search.plant('a what if of nothing') } }],
+      [
+        'policy.explain',
+        { method: 'token.list', params: { [search.plantToken('a token in a what if', forged())]: 1 } },
+      ],
       ['process.signal', { select: ['web'], signal: search.plant('a wrong signal'), ...key() }],
       ['log.tail', { process: 'web', cursor: search.plantFor(AUDIT, 'a cursor') }],
       ['token.revoke', { token: search.plantToken('a token in place of its name', forged()), ...key() }],
@@ -232,6 +267,8 @@ policy: { allowStdin: true }
     const isOurs = readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes('event-listener')
     if (isOurs) search.collectProcess('the event listener', pid)
   }
+  search.collect('what the panel said', panel.output)
+  search.collect('what the panel keeps', panel.state)
   const { stdout } = await agent.stop()
   search.collect('the log of the daemon', agent.daemon.stderr() + stdout)
   for (const folder of ['state', 'run']) search.collectFiles(folder, join(host.folder, folder))
@@ -244,6 +281,7 @@ policy: { allowStdin: true }
     'the daemon: cmdline',
     'the answer of rpc.discover',
     'the session of admin',
+    'what the panel said',
   ])
     t.ok(search.size(what) > 50, `${what} was searched`)
   t.same(search.found(), [])

@@ -38,7 +38,7 @@ export const auditMethods = {
       records: z.array(AuditRecord),
       more: z.boolean().describe('there are more than these'),
     }),
-    errors: ['FORBIDDEN'],
+    errors: [],
     example: {
       params: { limit: 1 },
       result: {
@@ -78,7 +78,7 @@ export const auditMethods = {
       brokenAt: z.int().optional().describe('number of the first record that is not what it was'),
       reason: z.string().optional(),
     }),
-    errors: ['FORBIDDEN'],
+    errors: [],
     example: {
       params: {},
       result: { ok: true, records: 82, first: 1, last: 82, hash: 'q83v…', torn: 0, unwritten: 0 },

@@ -20,7 +20,7 @@ export const logMethods = {
       cursor: Cursor.optional(),
     }),
     result: z.strictObject({ text: z.string(), cursor: z.string(), truncated: z.boolean() }),
-    errors: ['PROCESS_NOT_FOUND', 'FORBIDDEN', 'LOG_UNAVAILABLE', 'INVALID_PARAMS'],
+    errors: ['PROCESS_NOT_FOUND', 'LOG_UNAVAILABLE'],
     example: {
       params: { process: 'worker:worker_00', lines: 2 },
       result: {
@@ -47,7 +47,7 @@ export const logMethods = {
         .describe('where to go on, by `process` or `process/channel`'),
     }),
     result: z.strictObject({ subscription: z.string() }),
-    errors: ['PROCESS_NOT_FOUND', 'FORBIDDEN', 'LOG_UNAVAILABLE', 'TOO_MANY_SUBSCRIPTIONS', 'INVALID_PARAMS'],
+    errors: ['PROCESS_NOT_FOUND', 'LOG_UNAVAILABLE', 'TOO_MANY_SUBSCRIPTIONS'],
     example: { params: { select: ['worker:*'], channel: 'both' }, result: { subscription: 'l1' } },
     judge: ({ select }, { processes, principal }: Context) => processes.select(select, principal),
     run: ({ channel, lines, cursors }, { streams }: Context, entries) => ({
@@ -78,7 +78,7 @@ export const logMethods = {
     scope: 'control',
     params: z.strictObject({ select: Select }),
     result: z.strictObject({ results: z.array(ProcessResult) }),
-    errors: ['PROCESS_NOT_FOUND', 'FORBIDDEN', 'LOG_UNAVAILABLE'],
+    errors: ['PROCESS_NOT_FOUND', 'LOG_UNAVAILABLE'],
     example: {
       params: { select: ['worker:*'] },
       result: { results: [{ process: 'worker:worker_00', ok: true, changed: true }] },

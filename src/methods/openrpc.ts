@@ -14,6 +14,9 @@ export function openRpcDocument(version: string): Record<string, unknown> {
       return {
         name,
         summary: method.summary,
+        ...(method.unforeseen === undefined
+          ? {}
+          : { description: `policy.explain cannot foresee all: ${method.unforeseen}.` }),
         paramStructure: 'by-name',
         params: Object.entries(properties).map(([key, schema]) => ({
           name: key,

@@ -15,7 +15,7 @@ const TimeoutMs = z
 const Wait = z.boolean().default(true).describe('false: return when supervisord has begun')
 const Results = z.strictObject({ results: z.array(ProcessResult) })
 
-const CONTROL_ERRORS = ['PROCESS_NOT_FOUND', 'FORBIDDEN', 'SUPERVISOR_UNREACHABLE', 'CANCELLED'] as const
+const CONTROL_ERRORS = ['PROCESS_NOT_FOUND', 'SUPERVISOR_UNREACHABLE'] as const
 
 const worker: Process = {
   name: 'worker:worker_00',
@@ -62,7 +62,7 @@ export const processMethods = {
       supervisor: z.strictObject({ state: SupervisorState, reason: z.string().optional(), since: Instant }),
       processes: z.array(Process),
     }),
-    errors: ['PROCESS_NOT_FOUND', 'FORBIDDEN', 'SUPERVISOR_UNREACHABLE'],
+    errors: ['PROCESS_NOT_FOUND', 'SUPERVISOR_UNREACHABLE'],
     example: {
       params: { select: ['worker:*'] },
       result: {
@@ -180,7 +180,7 @@ export const processMethods = {
     scope: 'admin',
     params: z.strictObject({ process: ProcessName, text: z.string().max(65_536) }),
     result: z.strictObject({}),
-    errors: ['POLICY_DENIED', 'PROCESS_NOT_FOUND', 'FORBIDDEN', 'SUPERVISOR_FAULT', 'SUPERVISOR_UNREACHABLE'],
+    errors: ['PROCESS_NOT_FOUND', 'SUPERVISOR_FAULT', 'SUPERVISOR_UNREACHABLE'],
     example: { params: { process: 'console', text: 'reload\n' }, result: {} },
     switches: ['allowStdin'],
     secretParams: ['text'],

@@ -39,7 +39,7 @@ export const supervisorMethods = {
         lost: z.int().describe('events that supervisord dropped before they reached the agent'),
       }),
     }),
-    errors: ['FORBIDDEN'],
+    errors: [],
     example: {
       params: {},
       result: {
@@ -66,7 +66,7 @@ export const supervisorMethods = {
     scope: 'logs',
     params: z.strictObject({ bytes: z.int().min(1).max(262_144).default(16_384) }),
     result: z.strictObject({ text: z.string() }),
-    errors: ['FORBIDDEN', 'LOG_UNAVAILABLE'],
+    errors: ['LOG_UNAVAILABLE'],
     example: {
       params: { bytes: 80 },
       result: { text: "2026-11-22 10:00:00,123 INFO spawned: 'worker_00' with pid 4711\n" },
@@ -102,19 +102,14 @@ export const supervisorMethods = {
         .describe('needed but on admin.sock, where none means all'),
     }),
     result: Groups,
-    errors: [
-      'POLICY_DENIED',
-      'FORBIDDEN',
-      'INVALID_PARAMS',
-      'SUPERVISOR_FAULT',
-      'SUPERVISOR_UNREACHABLE',
-      'PROCESS_NOT_FOUND',
-    ],
+    errors: ['SUPERVISOR_FAULT', 'SUPERVISOR_UNREACHABLE', 'PROCESS_NOT_FOUND'],
     example: { params: { groups: ['worker'] }, result: groups },
     cli: { command: 'supervisor update', positional: ['groups'] },
     observe: (_params, context: Context) => observedSupervisor(context),
     judge: ({ groups: wanted }, { supervisor, principal }: Context) =>
       supervisor.mayUpdate(wanted, principal),
+    unforeseen:
+      'the users and logs of programs in changed files are judged when supervisord has read those files',
     run: ({ groups: wanted }, { supervisor, policy, principal, enforce, signal }: Context) =>
       supervisor.update(wanted, {
         principal,
@@ -128,7 +123,7 @@ export const supervisorMethods = {
     scope: 'admin',
     params: z.strictObject({}),
     result: z.strictObject({}),
-    errors: ['POLICY_DENIED', 'SUPERVISOR_FAULT', 'SUPERVISOR_UNREACHABLE'],
+    errors: ['SUPERVISOR_FAULT', 'SUPERVISOR_UNREACHABLE'],
     example: { params: {}, result: {} },
     cli: { command: 'supervisor restart' },
     switches: ['allowSupervisorShutdown'],
@@ -144,7 +139,7 @@ export const supervisorMethods = {
     scope: 'admin',
     params: z.strictObject({}),
     result: z.strictObject({}),
-    errors: ['POLICY_DENIED', 'SUPERVISOR_FAULT', 'SUPERVISOR_UNREACHABLE'],
+    errors: ['SUPERVISOR_FAULT', 'SUPERVISOR_UNREACHABLE'],
     example: { params: {}, result: {} },
     cli: { command: 'supervisor shutdown' },
     switches: ['allowSupervisorShutdown'],

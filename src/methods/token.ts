@@ -66,7 +66,7 @@ export const tokenMethods = {
       expiresAt: Instant.optional(),
     }),
     result: z.strictObject({ token: z.string().nullable(), record: TokenView }),
-    errors: ['POLICY_DENIED', 'FORBIDDEN', 'INVALID_PARAMS'],
+    errors: [],
     example: {
       params: { name: 'panel-1', role: 'operator' },
       result: { token: 'agt_…', record },
@@ -93,7 +93,7 @@ export const tokenMethods = {
         .describe('how long the old text stays good, milliseconds; at least 10 s for who rotates its own'),
     }),
     result: z.strictObject({ token: z.string().nullable(), record: TokenView }),
-    errors: ['POLICY_DENIED', 'FORBIDDEN', 'INVALID_PARAMS'],
+    errors: [],
     example: {
       params: { token: 'panel-1', graceMs: 3_600_000 },
       result: { token: 'agt_…', record: { ...record, former: { endsAt: '2026-11-22T12:00:00.000Z' } } },
@@ -120,7 +120,7 @@ export const tokenMethods = {
       cascade: z.boolean().default(false).describe('also those that it created, and theirs'),
     }),
     result: z.strictObject({ record: TokenView }),
-    errors: ['INVALID_PARAMS'],
+    errors: [],
     example: {
       params: { token: 'panel-1' },
       result: { record: { ...record, revokedAt: '2026-11-22T11:00:00.000Z' } },

@@ -21,6 +21,7 @@ export interface MethodSpec<P extends z.ZodObject, R extends z.ZodObject, C, S =
   mutating: boolean
   params: P
   result: R
+  /** What it may answer in place of a result: first what it says of its own, then what every method of its kind may. */
   errors: readonly ErrorCode[]
   /** Parsed by a test and printed in the docs. */
   example: { params: z.input<P>; result: z.input<R> }
@@ -41,6 +42,8 @@ export interface MethodSpec<P extends z.ZodObject, R extends z.ZodObject, C, S =
    * outcome may be known.
    */
   judge?(params: z.output<P>, context: C): Promise<S> | S
+  /** What is judged only while it runs, so that `policy.explain` cannot foresee it; without a full stop. */
+  unforeseen?: string
   /** The effect, on what was judged. */
   run(params: z.output<P>, context: C, subject: S): Promise<z.input<R>> | z.input<R>
 }
@@ -49,11 +52,37 @@ type Draft<P extends z.ZodObject, R extends z.ZodObject, C, S> = Omit<MethodSpec
 
 type Observable<D extends { observe?: unknown }> = D & { observe: NonNullable<D['observe']> }
 
+/** What every method may answer: the judgement before it, and the end of a call, are the same for all. */
+const ERRORS_OF_ALL = [
+  'INVALID_PARAMS',
+  'FORBIDDEN',
+  'TOO_MANY_REQUESTS',
+  'CANCELLED',
+  'SHUTTING_DOWN',
+  'INTERNAL',
+] as const satisfies readonly ErrorCode[]
+/** What every method that changes something may answer besides: a host may be read-only, a key used before. */
+const ERRORS_OF_CHANGES = [
+  'POLICY_DENIED',
+  'IDEMPOTENCY_CONFLICT',
+  'OUTCOME_UNKNOWN',
+] as const satisfies readonly ErrorCode[]
+
+/** The errors of a method that others of its kind have too. */
+export function sharedErrors(mutating: boolean): readonly ErrorCode[] {
+  return mutating ? [...ERRORS_OF_CHANGES, ...ERRORS_OF_ALL] : ERRORS_OF_ALL
+}
+
+function allErrors(own: readonly ErrorCode[], mutating: boolean): readonly ErrorCode[] {
+  const shared = sharedErrors(mutating)
+  return [...own.filter((code) => !shared.includes(code)), ...shared]
+}
+
 /** A method that only reads. */
 export function query<P extends z.ZodObject, R extends z.ZodObject, C, S>(
   draft: Draft<P, R, C, S>,
 ): MethodSpec<P, R, C, S> {
-  return { ...draft, mutating: false }
+  return { ...draft, errors: allErrors(draft.errors, false), mutating: false }
 }
 
 const KEYED = { idempotencyKey: IdempotencyKey.optional() }
@@ -89,7 +118,14 @@ export function mutation<P extends z.ZodObject, R extends z.ZodObject, C, S>(
   const params = extended(draft.params, KEYED)
   const result = extended(draft.result, MARKS)
   const switches = [...(SWITCHES[draft.scope] ?? []), ...(draft.switches ?? [])]
-  return { ...draft, params, result, switches, mutating: true as const }
+  return {
+    ...draft,
+    params,
+    result,
+    switches,
+    errors: allErrors(draft.errors, true),
+    mutating: true as const,
+  }
 }
 
 function extended<O extends z.ZodObject, S extends z.ZodRawShape>(object: O, more: S): Extended<O, S> {

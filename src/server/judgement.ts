@@ -109,13 +109,16 @@ async function explainCall(
   source: CallSource,
 ): Promise<Explanation> {
   try {
-    const { missing, warnings } = await judgeCall(readCall(name, raw, source), source)
+    const call = readCall(name, raw, source)
+    const { missing, warnings } = await judgeCall(call, source)
     const [warning] = warnings
     if (warning) {
       const text = `allowed on admin.sock alone, which stands above the policy: ${warning.text}`
       return { allowed: true, rule: warning.rule, text, violations: warnings }
     }
-    const text = missing ? `allowed, but it would fail now: ${missing.message} (${missing.code})` : 'allowed'
+    const { unforeseen } = call.method
+    const so = unforeseen === undefined ? 'allowed' : `allowed as far as can be told: ${unforeseen}`
+    const text = missing ? `allowed, but it would fail now: ${missing.message} (${missing.code})` : so
     return { allowed: true, rule: null, text, violations: [] }
   } catch (error) {
     if (!(error instanceof AgentError)) throw error

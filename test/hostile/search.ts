@@ -18,9 +18,9 @@ export class Search {
   }
 
   /** What is no secret where it belongs, such as in the audit, and has no business elsewhere. */
-  plantFor(allowed: RegExp, where: string): string {
+  plantFor(allowed: RegExp, where: string, secret?: string): string {
     this.#allowed.set(where, allowed)
-    return this.plant(where)
+    return this.plant(where, secret)
   }
 
   plantToken(where: string, token: string): string {

@@ -1,8 +1,9 @@
+import { withoutTokens } from '../../protocol/token.ts'
+
 const SECRET = '[secret]'
 /** Names whose values are secrets wherever they are. */
 const SECRET_NAME =
   /^(?:env|environment|.*(?:password|passwd|secret|authorization|apikey|api_key|credential).*)$/i
-const TOKEN_TEXT = /agt_([0-9A-Za-z]{10})_[0-9A-Za-z]+/g
 const STRING_CHARS = 256
 const LIST_ITEMS = 64
 const JSON_BYTES = 8192
@@ -23,13 +24,14 @@ export function maskParams(
 
 /** Text without any token in it. */
 export function maskText(text: string): string {
-  const safe = text.replaceAll(TOKEN_TEXT, `agt_$1_${SECRET}`)
+  const safe = withoutTokens(text)
   return safe.length > STRING_CHARS ? `${safe.slice(0, STRING_CHARS)}…` : safe
 }
 
 function mask(path: string, value: unknown, secrets: readonly string[]): unknown {
   const name = path.slice(path.lastIndexOf('.') + 1)
-  if (secrets.includes(path) || SECRET_NAME.test(name)) return hidden(value)
+  if (secrets.includes(path)) return SECRET
+  if (SECRET_NAME.test(name)) return hidden(value)
   if (typeof value === 'string') return maskText(value)
   if (Array.isArray(value)) {
     const items = value.slice(0, LIST_ITEMS).map((item: unknown) => mask(path, item, secrets))

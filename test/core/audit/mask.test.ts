@@ -42,6 +42,12 @@ const rows: {
     kept: { definition: { options: { key: '[secret]', other: 'o' } } },
   },
   {
+    it: 'an object that is a secret as a whole, names and all',
+    params: { method: 'process.stdin', params: { process: 'a', s3cret: 1 } },
+    secrets: ['params'],
+    kept: { method: 'process.stdin', params: '[secret]' },
+  },
+  {
     it: 'the text of a token where its name belongs',
     params: { token: TOKEN, list: [`is ${TOKEN}?`] },
     kept: { token: 'agt_a1B2c3D4e5_[secret]', list: ['is agt_a1B2c3D4e5_[secret]?'] },
