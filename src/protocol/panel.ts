@@ -10,8 +10,8 @@ export const PANEL_FRAME_MAX = 4096
 /** What the panel signs starts with this, so that no signature made for anything else fits. */
 const PROOF_CONTEXT = 'supervisor-agent panel proof v1'
 
-/** 32 bytes. */
-const Bytes32 = z.string().regex(/^[A-Za-z0-9_-]{43}$/, '32 bytes in base64url')
+/** 32 bytes. The bits of the last character that belong to none are zero, so that no bytes have two texts. */
+const Bytes32 = z.string().regex(/^[\w-]{42}[AEIMQUYcgkosw048]$/, '32 bytes in base64url')
 /** An Ed25519 public key: its 32 bytes, as in `x` of a JWK. */
 export const PanelKey = Bytes32
 /** What a panel gives out for one agent to join with. */
@@ -26,7 +26,7 @@ export const PANEL_MESSAGES = {
   /** Panel: its key, and the signature of {@link proofText}. */
   'panel.proof': z.strictObject({
     publicKey: PanelKey,
-    signature: z.string().regex(/^[A-Za-z0-9_-]{86}$/, '64 bytes in base64url'),
+    signature: z.string().regex(/^[\w-]{85}[AQgw]$/, '64 bytes in base64url'),
   }),
   /** Agent, the first time: takes the credential with that id and hash for the join token. */
   'panel.join': z.strictObject({

@@ -1,4 +1,4 @@
-import { createPrivateKey, createPublicKey, sign, verify } from 'node:crypto'
+import { createPrivateKey, createPublicKey, randomBytes, sign, verify } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import t from 'tap'
@@ -24,4 +24,24 @@ await t.test('the signature in docs/panel.md is what its text says', async (t) =
   const given = Buffer.from(proof?.params.signature ?? '', 'base64url')
   t.equal(verify(null, text, createPublicKey({ key: jwk, format: 'jwk' }), given), true)
   t.equal(text.toString(), `supervisor-agent panel proof v1\n${challenge?.params.nonce}`)
+})
+
+await t.test('a key and a signature have one text each', async (t) => {
+  const [publicKey, signature] = [randomBytes(32), randomBytes(64)].map((bytes) =>
+    bytes.toString('base64url'),
+  )
+  const isRead = (params: object) =>
+    readPanelFrame(JSON.stringify({ jsonrpc: '2.0', method: 'panel.proof', params }), 'panel.proof') !== null
+  t.ok(isRead({ publicKey, signature }))
+  const twins = (text = '') =>
+    Array.from(
+      'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_',
+      (last) => text.slice(0, -1) + last,
+    )
+      .filter((twin) => twin !== text)
+      .filter((twin) => Buffer.from(twin, 'base64url').equals(Buffer.from(text, 'base64url')))
+  t.equal(twins(publicKey).length, 3, 'others that name the same bytes')
+  for (const twin of twins(publicKey)) t.notOk(isRead({ publicKey: twin, signature }), 'of a key')
+  t.equal(twins(signature).length, 15)
+  for (const twin of twins(signature)) t.notOk(isRead({ publicKey, signature: twin }), 'of a signature')
 })
