@@ -2,9 +2,8 @@
 // wrong, and prints the seed that repeats it.
 import { randomInt } from 'node:crypto'
 import { parseArgs } from 'node:util'
-import { fuzz } from '../test/hostile/fuzz/run.ts'
+import { fuzz, startFuzzed } from '../test/hostile/fuzz/run.ts'
 import { hostFiles } from '../test/hostile/host-files.ts'
-import { startTarget } from '../test/hostile/target.ts'
 
 /** Of resident memory, between the first third of a run and its end. */
 const GROWTH_BYTES = 48 * 1024 * 1024
@@ -27,10 +26,11 @@ try {
 /** @returns whether nothing was found */
 async function soak(): Promise<boolean> {
   say(`${seconds} s with FUZZ_SEED=${seed}`)
-  const target = await startTarget({ teardown: (task) => void undo.push(task) })
+  const fuzzed = await startFuzzed({ teardown: (task) => void undo.push(task) })
+  const { target } = fuzzed
   const { host } = target
   const files = hostFiles(host.folder)
-  const { connections, frames, left, answers, rss } = await fuzz(target, { seed, seconds })
+  const { connections, frames, left, answers, rss } = await fuzz(fuzzed, { seed, seconds })
   const changed = hostFiles(host.folder).filter((line) => !files.includes(line))
   const early = rss[Math.floor(rss.length / 3)] ?? 0
   const grown = (rss.at(-1) ?? 0) - early

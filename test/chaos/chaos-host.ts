@@ -3,6 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type AgentClient, connect } from '../../src/client/index.ts'
 import { type AgentProcess, agentProcess } from '../fixtures/agent-process.ts'
+import { disagreement } from '../fixtures/agreement.ts'
 import { type Supervisord, supervisord } from '../fixtures/supervisord.ts'
 import { until } from '../fixtures/wait.ts'
 import { create, usageOf } from '../hostile/target.ts'
@@ -128,18 +129,6 @@ export class ChaosHost {
     const behind = trails.find((trail) => !knows(trail))
     return behind ? `${seq} ${truth.join()} and a subscriber ${behind.seq} ${[...behind.states].join()}` : ''
   }
-}
-
-/** How the agent's list differs from what supervisorctl says; empty when it does not. */
-export async function disagreement(host: Supervisord, admin: AgentClient): Promise<string> {
-  const { processes } = await admin.call('process.list', {})
-  const ours = processes.map(({ name, state, pid }) => `${name} ${state} ${pid}`).toSorted()
-  const { stdout } = await host.ctl('status')
-  const theirs = [...stdout.matchAll(/^(\S+) +([A-Z]+) *(?:pid (\d+))?/gm)]
-    .filter(([, name]) => !name?.startsWith('supervisor-agent'))
-    .map(([, name, state, pid = null]) => `${name} ${state} ${pid}`)
-    .toSorted()
-  return ours.join() === theirs.join() ? '' : `agent: ${ours.join()}; supervisorctl: ${theirs.join()}`
 }
 
 async function mostOf(agent: AgentProcess): Promise<number> {

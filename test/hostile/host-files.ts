@@ -3,8 +3,8 @@ import { lstatSync, readdirSync, readFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import * as z from 'zod'
 
-/** What the agent itself keeps below a host's folder; times of last use change in the file of tokens. */
-const OWN = /^(?:state|run|spool|shim|tokens\.json(?:\.lock)?)(?:\/|$)/
+/** What the agent and its listener keep below a host's folder; times of last use change in the file of tokens. */
+const OWN = /^(?:state|run|spool|shim|tokens\.json(?:\.lock)?|log\/supervisor-agent-stderr\S*)(?:\/|$)/
 const Tokens = z.looseObject({ tokens: z.array(z.looseObject({ lastUsedAt: z.string().optional() })) })
 
 /** Every file of a host but the agent's own, with kind, mode and content, and its tokens but for their last use. */

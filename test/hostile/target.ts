@@ -28,7 +28,7 @@ const PROGRAMS = {
 /** What may not turn up in the log of a daemon that is well. */
 const DEFECT =
   /"level":(?:50|60)|session failed|failed unexpectedly|outside its schema|unhandled|MaxListeners/i
-const LIFETIME_MS = 1_500
+const LIFETIME_MS = 3_000
 const BYSTANDERS = 4
 
 export const ORIGIN = 'https://panel.example'
@@ -61,6 +61,9 @@ export class Target {
   /** Sessions that keep every rule, and live from the first case to the last. */
   readonly bystanders: readonly AgentClient[]
   #turn = 0
+  readonly #defects: string[] = []
+  /** How much of the log has been looked at. */
+  #read = 0
 
   constructor(parts: {
     host: Supervisord
@@ -105,10 +108,12 @@ export class Target {
 
   /** Lines of the daemon's log that no input from outside may cause. */
   defects(): string[] {
-    return this.agent.daemon
-      .stderr()
-      .split('\n')
-      .filter((line) => DEFECT.test(line))
+    const log = this.agent.daemon.stderr()
+    const end = log.lastIndexOf('\n') + 1
+    const lines = log.slice(this.#read, end).split('\n')
+    this.#read = end
+    this.#defects.push(...lines.filter((line) => DEFECT.test(line)))
+    return [...this.#defects]
   }
 
   isAlive(): boolean {
@@ -135,12 +140,16 @@ export function usageOf(pid: number): Usage {
   return { rssBytes: Number(pages) * 4096, descriptors: descriptors.toSorted() }
 }
 
-/** A daemon with every kind of token, all its programs running. */
-export async function startTarget(t: Scope): Promise<Target> {
+/** A daemon with every kind of token, all its programs running; with more lines of config where they are given. */
+export async function startTarget(
+  t: Scope,
+  { config = '', env = {} }: { config?: string; env?: Record<string, string> } = {},
+): Promise<Target> {
   const host = await supervisord(t, { programs: PROGRAMS })
   const agent = await agentProcess(t, host, {
     listener: true,
-    config: 'log: { level: debug }',
+    config: `log: { level: debug }\n${config}`,
+    env,
     listen: `allowedOrigins: ['${ORIGIN}']`,
   })
   const admin = await connect({ url: `unix://${agent.runDir}/admin.sock`, reconnect: false })
@@ -150,7 +159,10 @@ export async function startTarget(t: Scope): Promise<Target> {
   const tokens = await makeTokens(admin, new Date(expiresAt).toISOString())
   await until(async () => {
     const { processes } = await admin.call('process.list', {})
-    return processes.every(({ name, state }) => state === 'RUNNING' || name === 'idle')
+    const others = processes.filter(({ name, state }) => state !== 'RUNNING' && name !== 'idle')
+    if (others.length === 0) return true
+    const states = others.map(({ name, state }) => `${name} ${state}`).join()
+    throw new Error(`${states}; ${agent.daemon.stderr().slice(0, 8000)}`)
   }, 'all to run')
   await until(() => Date.now() > expiresAt, 'a token to expire')
   const port = listen?.port ?? 0

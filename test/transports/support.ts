@@ -153,16 +153,26 @@ export class RawClient {
     return new RegExp(`^${name}: (.*)\\r$`, 'im').exec(this.bytes.toString('latin1'))?.[1]
   }
 
-  /** What the agent sent after the upgrade. */
+  /** What the agent sent after the upgrade; masked where it is the one that dialled. */
   frames(): Array<{ opcode: number; payload: Buffer }> {
     let rest = this.bytes.subarray(this.bytes.indexOf('\r\n\r\n') + 4)
     const frames = []
     while (rest.length >= 2) {
       const [first = 0, second = 0] = rest
-      const wide = second === 126 ? 2 : second === 127 ? 8 : 0
-      const length = wide === 0 ? second : wide === 2 ? rest.readUInt16BE(2) : Number(rest.readBigUInt64BE(2))
-      frames.push({ opcode: first & 15, payload: rest.subarray(2 + wide, 2 + wide + length) })
-      rest = rest.subarray(2 + wide + length)
+      const [isMasked, short] = [second >= 128, second & 127]
+      const wide = short === 126 ? 2 : short === 127 ? 8 : 0
+      if (rest.length < 2 + wide) break
+      const length = wide === 0 ? short : wide === 2 ? rest.readUInt16BE(2) : Number(rest.readBigUInt64BE(2))
+      const at = 2 + wide + (isMasked ? 4 : 0)
+      const payload = rest.subarray(at, at + length)
+      const mask = rest.subarray(at - 4, at)
+      frames.push({
+        opcode: first & 15,
+        payload: isMasked
+          ? Buffer.from(payload.map((byte, index) => byte ^ (mask[index % 4] ?? 0)))
+          : payload,
+      })
+      rest = rest.subarray(at + length)
     }
     return frames
   }

@@ -17,6 +17,11 @@ export const CORPUS: readonly string[] = [
   request(-7, 'log.unfollow', { subscription: 'l1' }),
 ]
 
+const LAST = 'the last of all'
+/** What is sent behind everything else, and what its answer has in it. */
+export const LAST_CALL = request(LAST, 'rpc.cancel', { id: LAST })
+export const LAST_ANSWER = `"id":"${LAST}"`
+
 function request(id: string | number, method: string, params: object): string {
   return JSON.stringify({ jsonrpc: '2.0', id, method, params })
 }

@@ -1,7 +1,6 @@
 // Frames that are nearly right: a right one with edits of its bytes or of its JSON, or in a wrong envelope.
 import * as fc from 'fast-check'
 import { frame } from '../../transports/support.ts'
-import { CORPUS } from './corpus.ts'
 
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json }
 
@@ -36,11 +35,14 @@ const ODD: readonly Json[] = [
 ]
 const KEYS = ['__proto__', 'constructor', 'toString', 'id', 'params', 'select', 'idempotencyKey', 'x']
 
-const mostly = <T>(usual: T, odd: fc.Arbitrary<T>, weight = 300) =>
+export const mostly = <T>(usual: T, odd: fc.Arbitrary<T>, weight = 300) =>
   fc.oneof({ weight, arbitrary: fc.constant(usual) }, { weight: 1, arbitrary: odd })
 
 const place = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true })
 const value = fc.oneof({ weight: 4, arbitrary: fc.constantFrom(...ODD) }, fc.jsonValue({ maxDepth: 3 }))
+
+/** What is done to the bytes of a message. */
+export type Mutate = (bytes: Buffer) => Buffer
 
 type Edit =
   | { kind: 'flip'; at: number; bits: number }
@@ -64,14 +66,14 @@ const edit: fc.Arbitrary<Edit> = fc.oneof(
   fc.record({ kind: fc.constant('cut' as const), at: place, length: fc.nat(40) }),
   fc.record({ kind: fc.constant('insert' as const), at: place, bytes: inserted }),
   fc.record({ kind: fc.constant('copy' as const), at: place, from: place, length: fc.nat(200) }),
-  fc.record({ kind: fc.constant('splice' as const), at: place, with: fc.nat(CORPUS.length - 1) }),
+  fc.record({ kind: fc.constant('splice' as const), at: place, with: fc.nat() }),
 )
 
-const base = fc.constantFrom(...CORPUS)
-
-const bytesEdited = fc
-  .record({ base, edits: fc.array(edit, { minLength: 1, maxLength: 6 }) })
-  .map(({ base: text, edits }) => edits.reduce(edited, Buffer.from(text)))
+/** Some edits, to be made on whatever bytes come. */
+export const editing = (pieces: readonly string[]): fc.Arbitrary<Mutate> =>
+  fc
+    .array(edit, { minLength: 1, maxLength: 6 })
+    .map((edits) => (bytes) => edits.reduce((before, one) => edited(before, one, pieces), bytes))
 
 const changes = fc.array(
   fc.record({
@@ -82,39 +84,62 @@ const changes = fc.array(
   { minLength: 1, maxLength: 3 },
 )
 
-/** Edits of the JSON: anywhere, or of the parameters alone, so that the call comes as far as its method. */
-const jsonEdited = (within: 'request' | 'params') =>
-  fc.record({ base, changes }).map(({ base: text, changes: list }) => {
-    const whole = JSON.parse(text) as { params: unknown }
+/** Changes of JSON: anywhere, or of the parameters alone, so that the call comes as far as its method. */
+const changing = (within: 'request' | 'params'): fc.Arbitrary<Mutate> =>
+  changes.map((list) => (bytes) => {
+    const whole = JSON.parse(bytes.toString()) as { params: unknown }
     for (const { path, to, key } of list) change(within === 'params' ? whole.params : whole, path, to, key)
     return Buffer.from(JSON.stringify(whole))
   })
 
-/** The bytes of one message. */
-export const message: fc.Arbitrary<Buffer> = fc.oneof(
-  { weight: 10, arbitrary: jsonEdited('params') },
-  { weight: 2, arbitrary: jsonEdited('request') },
-  { weight: 4, arbitrary: bytesEdited },
-  { weight: 2, arbitrary: base.map((text) => Buffer.from(text)) },
-  { weight: 1, arbitrary: fc.json({ maxDepth: 6 }).map((text) => Buffer.from(text)) },
-  { weight: 1, arbitrary: inserted.map((bytes) => Buffer.from(bytes)) },
+const anything = fc.oneof(
+  fc.json({ maxDepth: 6 }).map((text) => Buffer.from(text)),
+  inserted.map((bytes) => Buffer.from(bytes)),
 )
 
-/** A message as a WebSocket frame, whose head is wrong now and then. */
-export const envelope: fc.Arbitrary<Buffer> = fc
-  .record({
-    payload: message,
+/** What becomes of a right request: the same now and then, mostly one that is nearly right, rarely something else. */
+export const mutation = (pieces: readonly string[]): fc.Arbitrary<Mutate> =>
+  fc.oneof(
+    { weight: 10, arbitrary: changing('params') },
+    { weight: 2, arbitrary: changing('request') },
+    { weight: 4, arbitrary: editing(pieces) },
+    { weight: 2, arbitrary: fc.constant((bytes: Buffer) => bytes) },
+    { weight: 2, arbitrary: anything.map((other) => () => other) },
+  )
+
+/** The bytes of one message, of which the right ones are those. */
+export const messages = (corpus: readonly string[]): fc.Arbitrary<Buffer> =>
+  fc.tuple(fc.constantFrom(...corpus), mutation(corpus)).map(([text, mutate]) => mutate(Buffer.from(text)))
+
+/** A message with the head of its WebSocket frame. */
+export interface Envelope {
+  payload: Buffer
+  opcode: number
+  fin: boolean
+  reserved: number
+  masked: boolean
+  claims: bigint | null
+}
+
+/** Messages in frames whose heads are wrong now and then; a client's are masked. */
+export const envelopes = (
+  payload: fc.Arbitrary<Buffer>,
+  { isMasked }: { isMasked: boolean },
+): fc.Arbitrary<Envelope> =>
+  fc.record({
+    payload,
     opcode: mostly(1, fc.nat(15)),
     fin: mostly(true, fc.constant(false)),
     reserved: mostly(0, fc.constantFrom(0x10, 0x20, 0x40)),
-    masked: mostly(true, fc.constant(false)),
+    masked: mostly(isMasked, fc.constant(!isMasked)),
     claims: mostly<bigint | null>(null, fc.bigInt({ min: 0n, max: 2n ** 64n - 1n })),
   })
-  .map(({ payload, opcode, claims, ...rest }) =>
-    frame(opcode, payload, { ...rest, ...(claims === null ? {} : { claims }) }),
-  )
 
-function edited(bytes: Buffer, one: Edit): Buffer {
+export function wireOf({ payload, opcode, claims, ...rest }: Envelope): Buffer {
+  return frame(opcode, payload, { ...rest, ...(claims === null ? {} : { claims }) })
+}
+
+function edited(bytes: Buffer, one: Edit, pieces: readonly string[]): Buffer {
   const at = Math.floor(one.at * bytes.length)
   const [head, tail] = [bytes.subarray(0, at), bytes.subarray(at)]
   switch (one.kind) {
@@ -129,7 +154,7 @@ function edited(bytes: Buffer, one: Edit): Buffer {
       return Buffer.concat([head, bytes.subarray(from, from + one.length), tail])
     }
     case 'splice': {
-      const other = Buffer.from(CORPUS[one.with] ?? '')
+      const other = Buffer.from(pieces[one.with % Math.max(1, pieces.length)] ?? '')
       return Buffer.concat([head, other.subarray(Math.floor(one.at * other.length))])
     }
   }
