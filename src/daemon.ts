@@ -17,6 +17,7 @@ import { Chores } from './core/host/chores.ts'
 import { cronDaemon } from './core/host/cron-daemon.ts'
 import { DescriptorWatch } from './core/host/descriptor-watch.ts'
 import { groupId } from './core/host/group-id.ts'
+import { SteadyClock } from './core/host/steady-clock.ts'
 import { UsageSampler } from './core/host/usage.ts'
 import { LogService } from './core/logs/service.ts'
 import { Enrolment } from './core/panel/enrolment.ts'
@@ -79,7 +80,10 @@ async function build(
   mkdirSync(listen.runDir, { recursive: true, mode: 0o755 })
   mkdirSync(config.stateDir, { recursive: true, mode: 0o700 })
 
-  const journal = new EventJournal({ folder: join(config.stateDir, 'journal'), logger })
+  const clock = new SteadyClock({ path: join(config.stateDir, 'steady-clock.json'), logger })
+  teardown.defer(() => clock.save())
+  const { now } = clock
+  const journal = new EventJournal({ folder: join(config.stateDir, 'journal'), logger, now })
   teardown.defer(() => journal.stop())
   const bus = new EventBus({ journal })
   const policy = new Policy({
@@ -109,11 +113,11 @@ async function build(
     logger,
   })
 
-  const keys = new IdempotencyKeys({ folder: join(config.stateDir, 'results'), logger })
+  const keys = new IdempotencyKeys({ folder: join(config.stateDir, 'results'), logger, now })
   await keys.start()
   teardown.defer(() => keys.stop())
   const paths = auditPaths(config.stateDir)
-  const audit = new AuditLog({ paths, logger })
+  const audit = new AuditLog({ paths, logger, now })
   teardown.defer(() => audit.stop())
   const services: Services = {
     agent: {
@@ -218,6 +222,7 @@ async function build(
   chores.add('reconcile', '7 * * * * *', () => supervisor.connection.isUp && supervisor.observer.reconcile())
   chores.add('tokens', '*/30 * * * * *', () => tokens.expireSweep())
   chores.add('journal', '0 17 * * * *', () => journal.retain())
+  chores.add('steady clock', '0 5 * * * *', () => clock.save())
   chores.add('idempotency', '0 13 * * * *', () => keys.sweep())
   chores.add('audit', '23 * * * * *', () => audit.settle())
   const sample = () => usage.sample(supervisor.table.all().flatMap(({ pid }) => (pid === null ? [] : [pid])))

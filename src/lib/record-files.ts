@@ -1,5 +1,6 @@
 // Numbered records on disk, one JSON text a line, in files that are only appended to and named by their first number.
-// A record is with the kernel when `append` returns, so that it outlives the process; `flush` waits for the disk.
+// A record is with the kernel when `append` returns, so that it outlives the process; `flush` waits for the disk. How old
+// a file is stands in the names: those of the file system go by a clock that can be set.
 import {
   closeSync,
   constants,
@@ -10,6 +11,7 @@ import {
   mkdirSync,
   openSync,
   readSync,
+  rmSync,
   statSync,
   unlinkSync,
   writeSync,
@@ -25,11 +27,15 @@ const BLOCK_BYTES = 64 * 1024
 export interface RecordFilesOptions {
   /** Made with mode 0700 where it is missing. */
   folder: string
+  /** Time for the ages of files; see `SteadyClock`. */
+  now: () => number
+  /** The number of a record by the beginning of its line, null when that does not show: finds it without reading all. */
+  numberOf?: (head: string) => number | null
   /** A file that has grown over it is followed by a new one. */
   fileBytes: number
   /** The oldest files go while all of them hold more. */
   totalBytes: number
-  /** Files last written longer ago go. */
+  /** Files last written longer ago go; a file is written for an eighth of that at most. */
   keepMs: number
   /** Files last written since then stay, whatever all of them hold. */
   spareMs?: number
@@ -44,7 +50,6 @@ export class RecordFiles {
   #files: RecordFile[]
   #fd: number | null = null
   #size = 0
-  #openedAtMs = 0
   #syncing: Promise<void> | null = null
   #following: Promise<void> | null = null
 
@@ -117,40 +122,49 @@ export class RecordFiles {
     return file ? readWhole(file.path) : []
   }
 
-  /** Whole records from the file that holds `from` on (it begins at or before it), oldest first, as of now and later. */
-  async *read(from: number): AsyncGenerator<string> {
-    let at = this.#files.findLastIndex(({ first }) => first <= from)
-    for (let path = this.#files[Math.max(at, 0)]?.path; path !== undefined; ) {
-      yield* linesOf(path)
-      at = this.#files.findIndex((file) => file.path === path)
-      if (at < 0) return // it was removed meanwhile: what follows is the caller's to find
-      path = this.#files[at + 1]?.path
+  /**
+   * Whole records, oldest first, as of now and later: from the file that holds `from` on, or, with `numberOf`, from
+   * nearby. Where a file was removed meanwhile it goes on with the next one.
+   * @throws the signal's reason when it aborts
+   */
+  async *read(from: number, signal?: AbortSignal): AsyncGenerator<string> {
+    const { numberOf } = this.#options
+    const isBefore = numberOf && ((head: string) => (numberOf(head) ?? from) < from)
+    const following = ({ first }: RecordFile) => this.#files.find((other) => other.first > first)
+    let file = this.#files.findLast(({ first }) => first <= from) ?? this.#files[0]
+    while (file) {
+      const current = file
+      const isComplete = () => following(current) !== undefined
+      const isEnd = yield* linesOf(current.path, { signal, isBefore, isComplete })
+      if (!isEnd) return
+      file = following(current)
     }
   }
 
   /** Removes the files that are too old or too many, but never the newest. @returns whether any went */
-  retain(nowMs: number): boolean {
-    const { totalBytes, keepMs, spareMs = -Infinity, onRetain } = this.#options
-    const sizes = this.#files.map(({ path }) => statSync(path))
-    let total = sizes.reduce((sum, { size }) => sum + size, 0)
+  retain(): boolean {
+    const { now, totalBytes, keepMs, spareMs = -Infinity, onRetain } = this.#options
+    const nowMs = now()
+    const sizes = this.#files.map(({ path }) => sizeOf(path))
+    let total = sizes.reduce((sum, size) => sum + size, 0)
     let count = 0
-    for (const { size, mtimeMs } of sizes.slice(0, -1)) {
-      const ageMs = nowMs - mtimeMs
+    for (const [index, next] of this.#files.slice(1).entries()) {
+      const ageMs = nowMs - next.begunMs
       if (ageMs <= keepMs && (total <= totalBytes || ageMs < spareMs)) break
       count++
-      total -= size
+      total -= sizes[index] ?? 0
     }
     const stays = this.#files[count]
     if (count === 0 || !stays) return false
     onRetain?.(stays.first)
-    for (const { path } of this.#files.splice(0, count)) unlinkSync(path)
+    for (const { path } of this.#files.splice(0, count)) rmSync(path, { force: true })
     return true
   }
 
   /** Removes everything. */
   clear(): void {
     this.close()
-    for (const { path } of this.#files) unlinkSync(path)
+    for (const { path } of this.#files) rmSync(path, { force: true })
     this.#files = []
     this.#size = 0
   }
@@ -161,14 +175,15 @@ export class RecordFiles {
   }
 
   #makeRoom(next: number): void {
+    const { fileBytes, keepMs, now } = this.#options
     // by age too, so that a quiet host lets old records go
-    const isOld = this.#size > 0 && Date.now() - this.#openedAtMs > this.#options.keepMs / 8
-    if (this.#fd === null || (this.#size < this.#options.fileBytes && !isOld)) return
+    const isOld = this.#size > 0 && now() - (this.#files.at(-1)?.begunMs ?? 0) > keepMs / 8
+    if (this.#fd === null || (this.#size < fileBytes && !isOld)) return
     const old = this.#fd
     if (this.#syncing) fdatasyncSync(old) // whoever waits for the disk from now on waits for the new file
     this.#begin(next)
     this.#closeLater(old)
-    this.retain(Date.now())
+    this.retain()
   }
 
   /** A number that is in use must not be given to another file. */
@@ -179,25 +194,30 @@ export class RecordFiles {
   }
 
   #begin(first: number): number {
-    const path = join(this.#options.folder, recordFileName(first))
+    const { folder, now } = this.#options
+    const begunMs = Math.max(0, Math.floor(now()))
+    const path = join(folder, recordFileName({ first, begunMs }))
     const { O_APPEND, O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR } = constants
     this.#fd = openSync(path, O_APPEND | O_CREAT | O_EXCL | O_NOFOLLOW | O_RDWR, 0o600)
-    this.#files.push({ path, first })
+    this.#files.push({ path, first, begunMs })
     this.#size = 0
-    this.#openedAtMs = Date.now()
     return this.#fd
   }
 
   /** @returns the bytes cut off */
   #continue({ path }: RecordFile): number {
     const fd = openSync(path, constants.O_APPEND | constants.O_NOFOLLOW | constants.O_RDWR)
-    const { size, birthtimeMs } = fstatSync(fd)
+    const { size } = fstatSync(fd)
     this.#fd = fd
-    this.#openedAtMs = birthtimeMs
     this.#size = endOfLines(fd, size)
     if (this.#size < size) ftruncateSync(fd, this.#size)
     return size - this.#size
   }
+}
+
+/** Zero when somebody removed it: that must not keep others from being removed, or records from being written. */
+function sizeOf(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0
 }
 
 /** Where the last line end of a file is passed. */

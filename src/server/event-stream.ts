@@ -1,6 +1,6 @@
 import type { Principal } from '../core/access/principal.ts'
 import type { EventBus } from '../core/events/bus.ts'
-import type { Stored } from '../core/events/stored-event.ts'
+import type { Sendable } from '../core/events/stored-event.ts'
 import { anyGlob } from '../lib/glob.ts'
 import type { EventFilter } from '../methods/context.ts'
 import { gapFrame, isVisible, notification } from './event-frames.ts'
@@ -22,7 +22,7 @@ export class EventStream {
   #hidden = 0
   #isStarted = false
   #isReading = false
-  #isStopped = false
+  readonly #end = new AbortController()
   readonly #onError: (error: unknown) => void
 
   constructor(deps: {
@@ -54,12 +54,12 @@ export class EventStream {
   }
 
   stop(): void {
-    this.#isStopped = true
+    this.#end.abort()
   }
 
   /** Sends what there is to send, as far as the outlet takes it. */
   pump(): void {
-    if (!this.#isStarted || this.#isReading) return
+    if (!this.#isStarted || this.#isReading || this.#end.signal.aborted) return
     const bus = this.#bus
     while (this.#next <= bus.seq && this.#outlet.isOpen) {
       if (this.#next < bus.oldestSeq) {
@@ -74,18 +74,15 @@ export class EventStream {
 
   /** Goes on from the journal until memory has what follows. */
   async #readOn(): Promise<void> {
+    const { signal } = this.#end
     this.#isReading = true
     try {
-      for await (const stored of this.#bus.history(this.#next)) {
-        if (stored.seq > this.#next) this.#skipTo(stored.seq)
-        this.#pass(stored)
-        while (!this.#outlet.isOpen && !this.#isStopped) await this.#outlet.opened()
-        if (this.#isStopped) return
-        if (this.#next >= this.#bus.oldestSeq) break
+      while (this.#next < this.#bus.oldestSeq && !signal.aborted) {
+        if (this.#outlet.isOpen) await this.#readSome(signal)
+        else await this.#outlet.opened()
       }
-      // the journal ends before memory begins, after a time in which it took nothing
-      if (this.#next < this.#bus.oldestSeq) this.#skipTo(this.#bus.oldestSeq)
     } catch (error) {
+      if (signal.aborted) return
       this.#onError(error)
       if (this.#next < this.#bus.oldestSeq) this.#skipTo(this.#bus.oldestSeq)
     } finally {
@@ -94,10 +91,21 @@ export class EventStream {
     this.pump()
   }
 
-  #pass(stored: Stored): void {
-    this.#next = stored.seq + 1
-    if (this.#shows(stored.type, stored.program))
-      this.#outlet.send(stored.frame(this.id, this.#principal.scopes.has('logs')))
+  /** Sends from the journal what the peer takes at once: while that does not read, the journal is there for others. */
+  async #readSome(signal: AbortSignal): Promise<void> {
+    const from = this.#next
+    for await (const past of this.#bus.history(from, signal)) {
+      if (past.seq > this.#next) this.#skipTo(past.seq)
+      this.#pass(past)
+      if (signal.aborted || !this.#outlet.isOpen || this.#next >= this.#bus.oldestSeq) return
+    }
+    // it ends before memory begins, after a time in which it took nothing
+    if (this.#next === from) this.#skipTo(this.#bus.oldestSeq)
+  }
+
+  #pass(stored: Sendable): void {
+    this.#next = stored.last + 1
+    if (this.#shows(stored)) this.#outlet.send(stored.frame(this.id, this.#principal.scopes.has('logs')))
     else this.#hidden++
   }
 
@@ -114,12 +122,14 @@ export class EventStream {
     this.#outlet.send(notification('bookmark', { subscription: this.id, epoch, seq: this.#next - 1 }))
   }
 
-  #shows(type: string | null, program: string | null): boolean {
+  #shows(stored: Sendable): boolean {
+    const { type } = stored
     const { programs } = this.#principal
     if (programs !== this.#rights.programs) this.#rights = { programs, test: anyGlob(programs) }
     if (type === null) return true
     if (!this.#principal.scopes.has('read') || !this.#isType(type)) return false
     if (!isVisible(type, this.#principal)) return false
+    const { program } = stored
     return program === null || (this.#isProgram(program) && this.#rights.test(program))
   }
 }

@@ -33,5 +33,27 @@ await t.test('twenty clients while the clock of the agent jumps', async (t) => {
   t.comment(`answers: ${JSON.stringify(chaos.load.answers)}`)
   t.equal(chaos.load.breaks, 0, 'nobody lost the connection to the agent')
   t.equal(await chaos.end(), 0, 'nothing is left open')
+
+  const stop = () =>
+    chaos.admin.call(
+      'process.stop',
+      { select: ['steady'], idempotencyKey: 'key-before' },
+      { timeoutMs: 20_000 },
+    )
+  t.match(await stop(), { results: [{ ok: true, changed: true }] })
+  const { epoch } = await chaos.admin.call('agent.info', {})
+  for (const years of [5, -5])
+    await t.test(`started again with a clock that is ${years} years off`, async (t) => {
+      clock.jump(agent, years * 365 * 24 * HOUR_MS)
+      await agent.stop(years > 0 ? 'SIGTERM' : 'SIGKILL')
+      await agent.start({ env: clock.env })
+      t.match(
+        await stop(),
+        { results: [{ ok: true, changed: true }], replayed: true },
+        'a key is not forgotten',
+      )
+      t.equal((await chaos.admin.call('agent.info', {})).epoch, epoch)
+      t.match(JSON.parse((await agent.run('--json', 'audit', 'verify')).stdout), { ok: true, first: 1 })
+    })
   t.equal((await agent.stop()).code, 0)
 })

@@ -4,17 +4,18 @@ import type { AgentProcess } from '../fixtures/agent-process.ts'
 import type { Supervisord } from '../fixtures/supervisord.ts'
 import { pidOf } from './chaos-host.ts'
 
-/** Runs before the agent: what reads the time of day gets one that is off by what a file says, from SIGUSR2 on. */
+/** Runs before the agent: what reads the time of day gets one that is off by what a file says, looked at at SIGUSR2. */
 const OTHER_CLOCK = `
-const { readFileSync } = require('node:fs')
+const { existsSync, readFileSync } = require('node:fs')
 const Real = Date
-let offMs = 0
+const file = __filename + '.off'
+let offMs = existsSync(file) ? Number(readFileSync(file, 'utf8')) : 0
 globalThis.Date = class Date extends Real {
   constructor(...args) { args.length > 0 ? super(...args) : super(Real.now() + offMs) }
   static now() { return Real.now() + offMs }
 }
 process.on('SIGUSR2', () => {
-  offMs = Number(readFileSync(__filename + '.off', 'utf8'))
+  offMs = Number(readFileSync(file, 'utf8'))
   process.stderr.write('the clock is off by ' + offMs + '\\n')
 })
 `
@@ -30,6 +31,7 @@ export class Clock {
     this.env = { NODE_OPTIONS: `--require=${this.#file}` }
   }
 
+  /** Sets it, also for runs of the agent to come. */
   jump(agent: AgentProcess, offMs: number): void {
     writeFileSync(`${this.#file}.off`, String(offMs))
     process.kill(pidOf(agent), 'SIGUSR2')

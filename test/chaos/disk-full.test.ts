@@ -50,7 +50,7 @@ await t.test('twenty clients while the disk of the agent is full', { skip: noNam
     clock.jump(agent, -3_600_000)
     rmSync(ballast)
     t.same(await chaos.verdict(), [])
-    await until(() => agent.daemon.stderr().includes('complete again'), 'the journal to be complete')
+    await until(() => agent.daemon.stderr().includes('takes records again'), 'the journal to go on')
   })
 
   t.comment(`answers: ${JSON.stringify(load.answers)}`)

@@ -21,7 +21,7 @@ const undo: (() => unknown)[] = []
 const { bus, store, sessions } = await parts(
   { teardown: (task) => void undo.push(task) },
   {
-    journal: new EventJournal({ folder: join(folder, 'journal'), logger }),
+    journal: new EventJournal({ folder: join(folder, 'journal'), logger, now: Date.now }),
     tokensFile: join(folder, 'tokens.json'),
     ring: { events: 4096, bytes: 4 * 1024 * 1024 },
   },

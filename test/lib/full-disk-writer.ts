@@ -1,13 +1,14 @@
 // Writes records until the disk of that folder is full, then frees some and goes on. Prints what it saw.
-import { readFileSync, unlinkSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { RecordFiles } from '../../src/lib/record-files.ts'
 
 const [folder = ''] = process.argv.slice(2)
 const ballast = join(folder, 'ballast')
 writeFileSync(ballast, 'x'.repeat(16_384))
-const files = new RecordFiles({ folder: join(folder, 'r'), fileBytes: 1e6, totalBytes: 1e6, keepMs: 60_000 })
-const path = join(folder, 'r', '0000000000000001.jsonl')
+const records = join(folder, 'r')
+const limits = { fileBytes: 1e6, totalBytes: 1e6, keepMs: 60_000 }
+const files = new RecordFiles({ folder: records, now: Date.now, ...limits })
 let written = 0
 let code: unknown
 try {
@@ -18,6 +19,7 @@ try {
 } catch (error) {
   code = (error as NodeJS.ErrnoException).code
 }
+const path = join(records, readdirSync(records)[0] ?? '')
 const lines = readFileSync(path, 'latin1').split('\n')
 const isWhole = lines.pop() === '' && lines.length === written
 unlinkSync(ballast)

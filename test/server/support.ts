@@ -179,10 +179,10 @@ export async function parts(t: Test, options: PartsOptions = {}) {
   await store.start()
   if (options.url) await stack.start()
   else await stack.connection.start()
-  const keys = new IdempotencyKeys({ folder: join(folder, 'results'), logger })
+  const keys = new IdempotencyKeys({ folder: join(folder, 'results'), logger, now: Date.now })
   await keys.start()
   const paths = auditPaths(folder)
-  const audit = new AuditLog({ paths, logger })
+  const audit = new AuditLog({ paths, logger, now: Date.now })
   const services: Services = {
     agent: {
       name: 'web-1',

@@ -12,7 +12,7 @@ export const NEVER_EVICT_MS = 24 * 3_600_000
 
 const Begin = z.strictObject({
   n: z.int(),
-  at: z.int().describe('milliseconds since 1970'),
+  at: z.int().describe('milliseconds of the steady clock'),
   owner: z.string(),
   key: z.string(),
   method: z.string(),
@@ -41,10 +41,11 @@ export class IdempotencyJournal {
   #isClosed = false
 
   /** Opens what is there. @throws what the file system says */
-  constructor({ folder, logger }: { folder: string; logger: Logger }) {
+  constructor({ folder, logger, now }: { folder: string; logger: Logger; now: () => number }) {
     this.#logger = logger
     this.#files = new RecordFiles({
       folder,
+      now,
       fileBytes: FILE_BYTES,
       totalBytes: TOTAL_BYTES,
       keepMs: KEEP_MS,
@@ -113,8 +114,8 @@ export class IdempotencyJournal {
     return null
   }
 
-  retain(nowMs: number): void {
-    this.#files.retain(nowMs)
+  retain(): void {
+    this.#files.retain()
   }
 
   close(): void {

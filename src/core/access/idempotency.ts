@@ -56,11 +56,14 @@ export class IdempotencyKeys {
   #first = 0
   #isEnding = false
 
-  /** @throws what the file system says of the folder */
-  constructor(deps: { folder: string; logger: Logger; now?: () => number }) {
+  /**
+   * @param deps.now of a `SteadyClock`: a clock that is set ahead must not make a call run twice
+   * @throws what the file system says of the folder
+   */
+  constructor(deps: { folder: string; logger: Logger; now: () => number }) {
     this.#logger = deps.logger
     this.#journal = new IdempotencyJournal(deps)
-    this.#now = deps.now ?? Date.now
+    this.#now = () => Math.floor(deps.now())
   }
 
   /** Reads what earlier runs have left. */
@@ -137,7 +140,7 @@ export class IdempotencyKeys {
       if (owned.records.size === 0) this.#byOwner.delete(owner)
     }
     this.#pay()
-    this.#journal.retain(this.#now())
+    this.#journal.retain()
     this.#forgetGone()
   }
 

@@ -24,6 +24,14 @@ interface Limits {
   keepMs: number
 }
 
+interface AuditLogOptions {
+  paths: AuditPaths
+  logger: Logger
+  /** Time for the ages of files; see `SteadyClock`. */
+  now: () => number
+  limits?: Limits
+}
+
 export class AuditLog {
   readonly #files: RecordFiles
   readonly #head: HeadFile
@@ -38,10 +46,11 @@ export class AuditLog {
   #isStopped = false
 
   /** Goes on where the last run ended. @throws what the file system says */
-  constructor({ paths, logger, limits }: { paths: AuditPaths; logger: Logger; limits?: Limits }) {
+  constructor({ paths, logger, now, limits }: AuditLogOptions) {
     this.#logger = logger
     this.#files = new RecordFiles({
       folder: paths.folder,
+      now,
       ...(limits ?? { fileBytes: FILE_BYTES, totalBytes: TOTAL_BYTES, keepMs: KEEP_MS }),
       onRetain: (first) => {
         this.#first = first

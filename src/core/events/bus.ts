@@ -3,8 +3,9 @@
 // left that as well is announced to them as a gap.
 import { randomBytes } from 'node:crypto'
 import type { AgentEvent, EventPayload, EventType } from '../../protocol/events.ts'
-import type { EventJournal, Source } from './journal.ts'
-import { type Stored, StoredEvent, StoredGap } from './stored-event.ts'
+import type { EventJournal } from './journal.ts'
+import type { Source } from './journal-end.ts'
+import { type Sendable, type Stored, StoredEvent, StoredGap } from './stored-event.ts'
 
 export interface RingLimits {
   events: number
@@ -55,9 +56,13 @@ export class EventBus {
     return Math.min(this.oldestSeq, this.#journal?.oldestSeq ?? Infinity)
   }
 
-  /** Events from a number on that are kept on disk, in order; a number that is left out is lost. */
-  history(from: number): AsyncGenerator<Stored> {
-    return this.#journal?.read(from) ?? none()
+  /**
+   * Events from a number on that are kept on disk, in order; a number that is left out is lost. Few can read at a time:
+   * give it up while there is something else to wait for.
+   * @throws the signal's reason when it aborts
+   */
+  history(from: number, signal: AbortSignal): AsyncGenerator<Sendable> {
+    return this.#journal?.read(from, signal) ?? none()
   }
 
   /** Publishes what the task publishes as caused by a source that stands there, so that it is not told again. */
@@ -68,7 +73,7 @@ export class EventBus {
       task()
     } finally {
       this.#source = null
-      if (this.#seq === before) this.#journal?.note(this.#seq + 1, source)
+      if (this.#seq === before) this.#journal?.note(this.#seq + 1, source, this)
     }
   }
 
@@ -90,7 +95,7 @@ export class EventBus {
   }
 
   #append(stored: Stored): void {
-    this.#journal?.append(stored, this.#source, (seq) => this.at(seq))
+    this.#journal?.append(stored, this.#source, this)
     this.#ring.push(stored)
     this.#bytes += stored.sizeBytes
     this.#trim()
@@ -121,6 +126,6 @@ export class EventBus {
   }
 }
 
-async function* none(): AsyncGenerator<Stored> {
+async function* none(): AsyncGenerator<Sendable> {
   // nothing is kept
 }

@@ -1,46 +1,57 @@
 // The events on disk. A record is with the kernel before its event is sent, so that a restart of the agent loses and
 // repeats nothing. What a crash of the whole host may lose was perhaps sent already: numbers are never used twice, so
-// that the epoch ends there. The same holds while the disk takes nothing: events go on, and a restart begins an epoch.
+// that the epoch ends there. While the disk takes nothing events go on; what it has missed is written when it takes
+// records again, from memory or, where that does not reach, as one gap.
 import { randomBytes } from 'node:crypto'
-import { closeSync, constants, fdatasyncSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs'
+import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import * as z from 'zod'
+import { bootIdOfHost } from '../../lib/boot-id.ts'
 import { RecordFiles } from '../../lib/record-files.ts'
+import { Slots } from '../../lib/slots.ts'
 import type { Logger } from '../../logger.ts'
-import { type Stored, storedOf } from './stored-event.ts'
+import { endOf, type Source, whyNew } from './journal-end.ts'
+import { readState, StateFile } from './journal-state.ts'
+import { numberOf, pastOf, type Sendable, type Stored, StoredGap } from './stored-event.ts'
 
 const FILE_BYTES = 8 * 1024 * 1024
 const TOTAL_BYTES = 64 * 1024 * 1024
 const KEEP_MS = 7 * 24 * 3_600_000
-const STATE_BYTES = 256
-const RETRY_MS = 5_000
-
-/** Where a source of events stands: it is written in the record of the event that it caused. */
-const Source = z.strictObject({
-  supervisord: z.int(),
-  started: z.int().nullable(),
-  serial: z.int(),
-  poolSerial: z.int(),
-})
-export type Source = z.infer<typeof Source>
-
-/** `running`: the agent was killed. `behind`: events were sent that the journal does not have. */
-const State = z.strictObject({
-  epoch: z.string().min(1).max(64),
-  bootId: z.string(),
-  state: z.enum(['running', 'stopped', 'behind']),
-})
-type State = z.infer<typeof State>
-
-const Line = z.looseObject({ seq: z.int(), source: Source.optional() })
+const RETRY_MS = 2_000
+/** While the disk takes nothing: numbers that are noted as used at a time, before they are. */
+const RESERVE = 1_000
+/** Readings at the same time, over all subscribers: each has a file open. */
+const READINGS = 4
 
 export interface JournalOptions {
   /** Made where it is missing. */
   folder: string
   logger: Logger
+  /** Time for the ages of files; see `SteadyClock`. */
+  now: () => number
   /** Of this start of the host. */
   bootId?: string
   limits?: { fileBytes: number; totalBytes: number; keepMs: number }
+}
+
+/** The events in memory. */
+interface Ring {
+  readonly oldestSeq: number
+  at(seq: number): Stored | undefined
+}
+
+/** What the disk does not have. */
+interface Backlog {
+  from: number
+  to: number
+  /** Where the source stood last. */
+  source: Source | null
+  /** Null before there are events of this run. */
+  ring: Ring | null
+  /** Numbers up to this one are noted as used, when the state file took that. */
+  reserved: number
+  isNoted: boolean
+  retryAtMs: number
+  timer: NodeJS.Timeout
 }
 
 export class EventJournal {
@@ -51,23 +62,23 @@ export class EventJournal {
   readonly source: Source | null
   readonly #logger: Logger
   readonly #files: RecordFiles
-  readonly #stateFd: number
-  readonly #bootId: string
-  /** Set while the disk takes nothing: the first number that is missing, and when to try again. */
-  #behind: { from: number; retryAtMs: number } | null = null
+  readonly #state: StateFile
+  readonly #readings = new Slots(READINGS)
+  #behind: Backlog | null = null
+  #isStopped = false
 
   /** @throws what the file system says */
-  constructor({ folder, logger, bootId = bootIdOfHost(), limits }: JournalOptions) {
+  constructor({ folder, logger, now, bootId = bootIdOfHost(), limits }: JournalOptions) {
     this.#logger = logger
-    this.#bootId = bootId
     mkdirSync(folder, { recursive: true, mode: 0o700 })
-    const { O_CREAT, O_NOFOLLOW, O_RDWR } = constants
     const path = join(folder, 'state.json')
     const before = readState(path)
-    this.#files = new RecordFiles({
-      folder,
-      ...(limits ?? { fileBytes: FILE_BYTES, totalBytes: TOTAL_BYTES, keepMs: KEEP_MS }),
-    })
+    const { fileBytes, totalBytes, keepMs } = limits ?? {
+      fileBytes: FILE_BYTES,
+      totalBytes: TOTAL_BYTES,
+      keepMs: KEEP_MS,
+    }
+    this.#files = new RecordFiles({ folder, now, numberOf, fileBytes, totalBytes, keepMs })
     const end = endOf(this.#files.newest())
     const why = whyNew(before, end, bootId)
     if (why !== null) {
@@ -75,11 +86,16 @@ export class EventJournal {
       this.#files.clear()
     } else if (this.#files.cutBytes > 0)
       logger.warn({ bytes: this.#files.cutBytes }, 'a torn record was cut off the journal of events')
+    const { seq, source } = (why === null && end) || { seq: 0, source: null }
+    const given = why === null ? before?.given : undefined
     this.epoch = why === null && before ? before.epoch : randomBytes(6).toString('base64url')
-    this.seq = why === null && end ? end.seq : 0
-    this.source = why === null && end ? end.source : null
-    this.#stateFd = openSync(path, O_CREAT | O_NOFOLLOW | O_RDWR, 0o600)
-    this.#setState('running')
+    this.seq = Math.max(seq, given ?? 0)
+    this.source = source
+    this.#state = new StateFile(path, { epoch: this.epoch, bootId })
+    this.#state.write('running', given)
+    if (given === undefined) return
+    this.#behind = this.#backlog({ from: seq + 1, to: this.seq, source: null, ring: null })
+    this.#catchUp()
   }
 
   /** Number of the oldest event that can be read; one more than the last one when there is none. */
@@ -87,125 +103,132 @@ export class EventJournal {
     return this.#files.first ?? this.seq + 1
   }
 
-  /** Keeps an event. `held` has the events in memory, for when the disk takes records again. Never throws. */
-  append(stored: Stored, source: Source | null, held: (seq: number) => Stored | undefined): void {
-    try {
-      if (this.#behind) {
-        if (performance.now() < this.#behind.retryAtMs) return
-        for (let seq = this.#behind.from; seq < stored.seq; seq++) {
-          const missed = held(seq)
-          if (!missed) throw new Error(`events from ${seq} on are not in memory any more`)
-          this.#files.append(seq, missed.record(null))
-          this.#behind.from = seq + 1
-        }
+  /** Keeps an event. `ring` has those before it, for when the disk takes records again. Never throws. */
+  append(stored: Stored, source: Source | null, ring: Ring): void {
+    if (this.#isStopped) return
+    const { seq } = stored
+    const behind = this.#behind
+    if (behind) {
+      behind.ring = ring
+      if (performance.now() < behind.retryAtMs || !this.#catchUp()) {
+        behind.to = seq
+        behind.source = source ?? behind.source
+        if (seq > behind.reserved) this.#reserve(behind)
+        return
       }
-      this.#files.append(stored.seq, stored.record(source))
-      if (!this.#behind) return
-      this.#behind = null
-      this.#setState('running')
-      this.#logger.info('the journal of events is complete again')
+    }
+    try {
+      this.#files.append(seq, stored.record(source))
     } catch (error) {
-      if (!this.#behind) this.#fellBehind(stored.seq, error)
-      else this.#behind.retryAtMs = performance.now() + RETRY_MS
+      this.#fallBehind({ from: seq, to: seq, source, ring }, error)
     }
   }
 
   /** Notes where the source stands when it caused no event. */
-  note(nextSeq: number, source: Source): void {
-    if (this.#behind) return
+  note(nextSeq: number, source: Source, ring: Ring): void {
+    if (this.#isStopped) return
+    if (this.#behind) {
+      this.#behind.source = source
+      return
+    }
     try {
-      this.#files.append(nextSeq, JSON.stringify({ seq: nextSeq - 1, source }))
+      this.#files.append(nextSeq, noteOf(nextSeq - 1, source))
     } catch (error) {
-      this.#fellBehind(nextSeq, error)
+      this.#fallBehind({ from: nextSeq, to: nextSeq - 1, source, ring }, error)
     }
   }
 
-  /** Events from a number on, in order, as far as they are kept; a number that is left out is lost. */
-  async *read(from: number): AsyncGenerator<Stored> {
-    for await (const text of this.#files.read(from)) {
-      const stored = storedOf(text)
-      if (stored && stored.seq >= from) yield stored
+  /**
+   * Events from a number on, in order, as far as they are kept; a number that is left out is lost. Others may have to
+   * wait until it is done or given up: whoever reads does not wait for its peer meanwhile.
+   * @throws the signal's reason when it aborts
+   */
+  async *read(from: number, signal: AbortSignal): AsyncGenerator<Sendable> {
+    const { epoch } = this
+    const giveBack = await this.#readings.take(signal)
+    try {
+      for await (const text of this.#files.read(from, signal)) {
+        const past = pastOf({ epoch, text }, from)
+        if (past) yield past
+      }
+    } finally {
+      giveBack()
     }
   }
 
   /** Lets go of what is too old. */
   retain(): void {
-    this.#files.retain(Date.now())
+    this.#files.retain()
   }
 
   /** The last record is in: a restart goes on in this epoch also when the host restarts meanwhile. */
   stop(): void {
+    if (this.#isStopped) return
+    this.#isStopped = true
+    if (this.#behind) this.#catchUp()
+    clearInterval(this.#behind?.timer)
     try {
       this.#files.flush()
-      if (!this.#behind) this.#setState('stopped')
+      this.#state.write('stopped', this.#behind?.to)
     } catch (error) {
       this.#logger.error({ err: error }, 'the journal of events could not be ended in order')
     }
     this.#files.close()
-    closeSync(this.#stateFd)
+    this.#state.close()
   }
 
-  #fellBehind(from: number, error: unknown): void {
-    this.#behind = { from, retryAtMs: performance.now() + RETRY_MS }
-    this.#logger.error(
-      { err: error },
-      'the journal of events takes no records: a restart would begin a new epoch',
-    )
+  #fallBehind(missing: Pick<Backlog, 'from' | 'to' | 'source' | 'ring'>, error: unknown): void {
+    this.#logger.error({ err: error }, 'the journal of events takes no records: they are in memory alone')
+    this.#behind = this.#backlog(missing)
+    this.#reserve(this.#behind)
+  }
+
+  #backlog(missing: Pick<Backlog, 'from' | 'to' | 'source' | 'ring'>): Backlog {
+    const timer = setInterval(() => this.#catchUp(), RETRY_MS).unref()
+    const retryAtMs = performance.now() + RETRY_MS
+    return { ...missing, reserved: missing.to, isNoted: true, retryAtMs, timer }
+  }
+
+  /** After a kill nobody knows how many numbers were used: those up to here count as used then. */
+  #reserve(behind: Backlog): void {
+    behind.reserved = behind.to + RESERVE
     try {
-      this.#setState('behind')
-    } catch (failure) {
-      this.#logger.error({ err: failure }, 'nor can that be noted')
+      this.#state.write('running', behind.reserved)
+      behind.isNoted = true
+    } catch (error) {
+      if (behind.isNoted) this.#logger.error({ err: error }, 'nor can it be noted how many are missing')
+      behind.isNoted = false
     }
   }
 
-  /** Written in place, into bytes that the file has already: that works on a full disk too. */
-  #setState(state: State['state']): void {
-    const text = JSON.stringify({ epoch: this.epoch, bootId: this.#bootId, state } satisfies State)
-    writeSync(this.#stateFd, text.padEnd(STATE_BYTES - 1) + '\n', 0)
-    fdatasyncSync(this.#stateFd)
+  /** Writes what the disk has missed. @returns whether it has all now */
+  #catchUp(): boolean {
+    const behind = this.#behind
+    if (!behind) return true
+    const { ring, source, to } = behind
+    try {
+      while (behind.from <= to) {
+        const { from } = behind
+        const held = ring?.at(from)
+        const last = held ? from : Math.min(to, (ring?.oldestSeq ?? Infinity) - 1)
+        this.#files.append(from, (held ?? new StoredGap(this.epoch, from, last)).record(null))
+        behind.from = last + 1
+      }
+      if (source) this.#files.append(to + 1, noteOf(to, source))
+      this.#state.write('running', undefined)
+    } catch (error) {
+      this.#logger.debug({ err: error }, 'the journal of events still takes no records')
+      behind.retryAtMs = performance.now() + RETRY_MS
+      if (!behind.isNoted) this.#reserve(behind)
+      return false
+    }
+    clearInterval(behind.timer)
+    this.#behind = null
+    this.#logger.info('the journal of events takes records again')
+    return true
   }
 }
 
-function readState(path: string): State | null {
-  try {
-    return State.safeParse(JSON.parse(readFileSync(path, 'utf8'))).data ?? null
-  } catch {
-    return null
-  }
-}
-
-/** The end of the journal; null when the numbers of its newest file are not in order, `seq` 0 when it is empty. */
-function endOf(texts: readonly string[]): { seq: number; source: Source | null } | null {
-  let seq: number | null = null
-  let source: Source | null = null
-  for (const text of texts) {
-    const line = lineOf(text)
-    if (!line) return null
-    const isNote = !('type' in line) && !('gap' in line)
-    if (seq !== null && line.seq !== (isNote ? seq : seq + 1)) return null
-    seq = line.seq
-    source = line.source ?? source
-  }
-  return { seq: seq ?? 0, source }
-}
-
-function lineOf(text: string): z.infer<typeof Line> | null {
-  try {
-    return Line.safeParse(JSON.parse(text)).data ?? null
-  } catch {
-    return null
-  }
-}
-
-/** Why the numbers cannot go on; null when they can. */
-function whyNew(before: State | null, end: ReturnType<typeof endOf>, bootId: string): string | null {
-  if (!before) return 'there is no journal'
-  if (!end || end.seq === 0) return end ? 'the journal is empty' : 'the journal is damaged'
-  if (before.state === 'behind') return 'the disk did not take all events'
-  if (before.state === 'running' && before.bootId !== bootId) return 'the host went down without a warning'
-  return null
-}
-
-function bootIdOfHost(): string {
-  return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
+function noteOf(seq: number, source: Source): string {
+  return JSON.stringify({ seq, source })
 }

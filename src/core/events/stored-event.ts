@@ -1,21 +1,34 @@
 import * as z from 'zod'
 import { type AgentEvent, WireEvent } from '../../protocol/events.ts'
-import type { Source } from './journal.ts'
+import type { Source } from './journal-end.ts'
 
 const Recorded = WireEvent.omit({ subscription: true }).strict()
 /** An event as it comes back from the journal: of a type that perhaps only an earlier version had. */
 type Recorded = z.infer<typeof Recorded>
-const RecordedGap = z.object({ epoch: z.string(), seq: z.int(), gap: z.literal(true) })
+const RecordedGap = z.object({
+  epoch: z.string(),
+  seq: z.int(),
+  gap: z.literal(true),
+  to: z.int().optional(),
+})
+/** How lines of the journal begin, up to the type where it is an event. */
+const HEAD = /^\{(?:"epoch":"[^"]*",)?"seq":(\d+)[,}](?:"at":"[^"]*","type":"([^"]*)")?/
 
-/** What the ring holds: an event, or a hole in what we know. */
-export interface Stored {
+/** What a subscriber is told: an event, or a hole in what we know. */
+export interface Sendable {
   readonly seq: number
+  /** A hole can be wider than one number. */
+  readonly last: number
   /** Null for a hole. */
   readonly type: string | null
   /** The program it is about; null when it concerns the host. */
   readonly program: string | null
-  readonly sizeBytes: number
   frame(subscription: string, withLogs: boolean): Buffer
+}
+
+/** What the ring holds. */
+export interface Stored extends Sendable {
+  readonly sizeBytes: number
   /** Its line in the journal, with where its source stood. */
   record(source: Source | null): string
   /** Gives up the ready bytes, and keeps none from now on: few subscribers are that far behind. */
@@ -25,24 +38,32 @@ export interface Stored {
 /** Something happened that we cannot tell: subscribers must take a snapshot. */
 export class StoredGap implements Stored {
   readonly seq: number
+  readonly last: number
   readonly type = null
   readonly program = null
   readonly sizeBytes = 100
   readonly #epoch: string
 
-  constructor(epoch: string, seq: number) {
+  constructor(epoch: string, seq: number, last: number = seq) {
     this.#epoch = epoch
     this.seq = seq
+    this.last = last
   }
 
   frame(subscription: string): Buffer {
-    const { seq } = this
-    const params = { subscription, epoch: this.#epoch, from: seq, to: seq }
+    const params = { subscription, epoch: this.#epoch, from: this.seq, to: this.last }
     return Buffer.from(JSON.stringify({ jsonrpc: '2.0', method: 'gap', params }))
   }
 
   record(source: Source | null): string {
-    return JSON.stringify({ epoch: this.#epoch, seq: this.seq, gap: true, ...(source ? { source } : {}) })
+    const { seq, last } = this
+    return JSON.stringify({
+      epoch: this.#epoch,
+      seq,
+      gap: true,
+      ...(last > seq ? { to: last } : {}),
+      ...(source ? { source } : {}),
+    })
   }
 
   forgetFrames(): void {
@@ -58,6 +79,7 @@ export class StoredEvent implements Stored {
   readonly event: AgentEvent | Recorded
   readonly type: string
   readonly seq: number
+  readonly last: number
   readonly program: string | null
   readonly sizeBytes: number
   readonly #frames = new Map<string, Buffer>()
@@ -67,6 +89,7 @@ export class StoredEvent implements Stored {
   constructor(event: AgentEvent | Recorded) {
     this.event = event
     this.seq = event.seq
+    this.last = event.seq
     this.type = event.type
     const { program } = event.payload as { program?: unknown }
     this.program = typeof program === 'string' ? program : null
@@ -103,17 +126,61 @@ function withoutTail(event: AgentEvent | Recorded): unknown {
   return { ...event, payload }
 }
 
-/** An event back from its line in the journal; null for a line that is none. */
-export function storedOf(text: string): Stored | null {
-  let value: unknown
+/** An event in its line of the journal. The line is parsed when more than number and type is wanted. */
+class PastEvent implements Sendable {
+  readonly seq: number
+  readonly last: number
+  readonly type: string
+  readonly #line: { epoch: string; text: string }
+  #parsed: Sendable | null = null
+
+  constructor(seq: number, type: string, line: { epoch: string; text: string }) {
+    this.seq = seq
+    this.last = seq
+    this.type = type
+    this.#line = line
+  }
+
+  get program(): string | null {
+    return this.#open().program
+  }
+
+  frame(subscription: string, withLogs: boolean): Buffer {
+    return this.#open().frame(subscription, withLogs)
+  }
+
+  #open(): Sendable {
+    if (this.#parsed) return this.#parsed
+    const { epoch, text } = this.#line
+    const { source: _source, ...event } = Object(valueOf(text)) as Record<string, unknown>
+    const { data } = Recorded.safeParse(event)
+    // one that was damaged is a hole
+    this.#parsed = data ? new StoredEvent(data) : new StoredGap(epoch, this.seq)
+    return this.#parsed
+  }
+}
+
+/** The number of a line of the journal by its beginning; null when that is none. */
+export function numberOf(head: string): number | null {
+  const number = HEAD.exec(head)?.[1]
+  return number === undefined ? null : Number(number)
+}
+
+/** What a line of the journal tells of numbers from one on; null when that is nothing. */
+export function pastOf(line: { epoch: string; text: string }, from: number): Sendable | null {
+  const [, number, type] = HEAD.exec(line.text) ?? []
+  if (number === undefined) return null
+  if (type !== undefined) return Number(number) < from ? null : new PastEvent(Number(number), type, line)
+  const { data: gap } = RecordedGap.safeParse(valueOf(line.text))
+  if (!gap) return null
+  const { epoch, seq, to = seq } = gap
+  return to < from ? null : new StoredGap(epoch, Math.max(from, seq), to)
+}
+
+function valueOf(text: string): unknown {
   try {
-    value = JSON.parse(text)
+    return JSON.parse(text)
   } catch {
     return null
   }
-  const gap = RecordedGap.safeParse(value)
-  if (gap.success) return new StoredGap(gap.data.epoch, gap.data.seq)
-  const { source: _source, ...event } = Object(value) as Record<string, unknown>
-  const recorded = Recorded.safeParse(event)
-  return recorded.success ? new StoredEvent(recorded.data) : null
 }

@@ -1,5 +1,5 @@
 // Calls with a key while the disk of that folder is full, and after. Prints what came of them.
-import { readFileSync, unlinkSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { IdempotencyKeys, type KeyedCall } from '../../../src/core/access/idempotency.ts'
 import { createLogger } from '../../../src/logger.ts'
@@ -10,7 +10,7 @@ const folder = join(disk, 'results')
 const ballast = join(disk, 'ballast')
 const logger = createLogger('silent')
 const opened = async () => {
-  const made = new IdempotencyKeys({ folder, logger })
+  const made = new IdempotencyKeys({ folder, logger, now: Date.now })
   await made.start()
   return made
 }
@@ -44,14 +44,9 @@ await run(keys, call('key-before'))
 await run(keys, call('key-cut-end'), () => {
   fill()
   // the block that is begun takes some more
-  for (
-    let free = 4096 - (readFileSync(join(folder, '0000000000000001.jsonl')).length % 4096);
-    free > 0;
-    free = 0
-  )
-    writeFileSync(join(folder, '0000000000000001.jsonl'), `${' '.repeat(Math.max(0, free - 1))}\n`, {
-      flag: 'a',
-    })
+  const path = join(folder, readdirSync(folder)[0] ?? '')
+  const free = 4096 - (readFileSync(path).length % 4096)
+  if (free > 0) writeFileSync(path, `${' '.repeat(free - 1)}\n`, { flag: 'a' })
   return Promise.resolve({ ended: true })
 })
 const cutEnd = await run(keys, call('key-cut-end'))

@@ -42,7 +42,7 @@ function made(t: Scope, calls = 0, limits = LIMITS) {
   const paths = auditPaths(state)
   const lines: string[] = []
   const logger = createLogger('warn', { write: (line) => void lines.push(line) })
-  const open = () => new AuditLog({ paths, logger, limits })
+  const open = () => new AuditLog({ paths, logger, now: Date.now, limits })
   const log = open()
   for (let n = 1; n <= calls; n++) log.end(log.begin(stop(n), false), { result: {} }, 12.4)
   const files = () =>

@@ -1,9 +1,10 @@
 import { execFileSync } from 'node:child_process'
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { appendFileSync, readdirSync, readFileSync, statSync, unlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { EventBus } from '../../../src/core/events/bus.ts'
-import { EventJournal, type Source } from '../../../src/core/events/journal.ts'
+import { EventJournal } from '../../../src/core/events/journal.ts'
+import type { Source } from '../../../src/core/events/journal-end.ts'
 import { createLogger } from '../../../src/logger.ts'
 import { noNamespace } from '../../fixtures/namespace.ts'
 
@@ -33,6 +34,7 @@ function runs(t: Scope) {
       const journal = new EventJournal({
         folder,
         logger: createLogger('silent'),
+        now: Date.now,
         bootId: 'boot-1',
         ...options,
       })
@@ -48,8 +50,12 @@ function publish(bus: EventBus, count: number): void {
 
 async function kept(bus: EventBus, from: number): Promise<number[]> {
   const numbers: number[] = []
-  for await (const { seq } of bus.history(from)) numbers.push(seq)
+  for await (const { seq } of bus.history(from, going())) numbers.push(seq)
   return numbers
+}
+
+function going(): AbortSignal {
+  return new AbortController().signal
 }
 
 function range(from: number, to: number): number[] {
@@ -87,7 +93,7 @@ await t.test('an event comes back as it was sent', async (t) => {
   const before2 = bus.at(2)?.frame('e1', false).toString()
   const again = begin().bus
   const frames: (string | undefined)[] = []
-  for await (const stored of again.history(1)) {
+  for await (const stored of again.history(1, going())) {
     frames.push(stored.frame('e1', true).toString())
     if (stored.seq === 2) t.equal(stored.frame('e1', false).toString(), before2, 'without its log tail')
     if (stored.seq === 2) t.equal(stored.program, 'a')
@@ -187,32 +193,106 @@ await t.test('what left the journal cannot be had', async (t) => {
   t.equal(begin().bus.oldestKept, journal.oldestSeq)
 })
 
-await t.test('a disk that takes nothing', { skip: noNamespace() }, async (t) => {
-  await t.test('events go on, and the journal is complete when there is room again', (t) => {
-    const folder = t.testdir()
-    const script = join(import.meta.dirname, 'full-disk-journal.ts')
-    // a small disk that nobody but this shell and its child sees
-    const shell = 'mount -t tmpfs -o size=1m tmpfs "$1" && exec "$2" --import tsx "$3" "$1"'
-    const said = execFileSync('unshare', ['-rm', 'sh', '-c', shell, 'sh', folder, process.execPath, script], {
-      env: { ...process.env, NODE_OPTIONS: '' },
-    })
-    t.same(JSON.parse(said.toString()), { onFull: 'behind', isWhole: true, goesOn: true })
-    t.end()
-  })
-  await t.test(
-    'a restart meanwhile begins a new epoch: numbers were given that the disk does not have',
-    (t) => {
-      const { begin, folder, state } = runs(t)
+await t.test('what is lost in between is one gap, of any width', async (t) => {
+  const { begin, folder, state } = runs(t)
+  const first = begin()
+  publish(first.bus, 3)
+  // it was killed while its disk took nothing: up to 50 were given
+  const text = JSON.stringify({ ...state(), given: 50 })
+  writeFileSync(join(folder, 'state.json'), `${text.padEnd(255)}\n`)
+  const second = begin()
+  t.same([second.bus.epoch, second.bus.seq], [first.bus.epoch, 50])
+  t.notOk('given' in state(), 'the journal knows of it now')
+  publish(second.bus, 20)
+  const third = begin().bus
+  t.same([third.epoch, third.seq], [first.bus.epoch, 70])
+  const cases = [
+    { from: 2, gap: [4, 50], next: 51 },
+    { from: 30, gap: [30, 50], next: 51 },
+    { from: 50, gap: [50, 50], next: 51 },
+  ]
+  for (const { from, gap, next } of cases) {
+    const seen: string[] = []
+    for await (const stored of third.history(from, going())) seen.push(stored.frame('e1', true).toString())
+    const frames = seen.map(
+      (frame) => JSON.parse(frame) as { method: string; params: Record<string, unknown> },
+    )
+    const at = frames.findIndex(({ method }) => method === 'gap')
+    t.match(frames[at]?.params, { epoch: third.epoch, from: gap[0], to: gap[1] }, `from ${from}`)
+    t.equal(frames[at + 1]?.params['seq'], next)
+  }
+  t.same(await kept(third, 51), range(51, 70))
+})
+
+await t.test('a kill while records were missing, and then', async (t) => {
+  const cases = [
+    { it: 'another start of the host begins a new epoch', state: 'running', bootId: 'boot-2', isNew: true },
+    {
+      it: 'a start of the host after a clean stop does not',
+      state: 'stopped',
+      bootId: 'boot-2',
+      isNew: false,
+    },
+    { it: 'an empty journal goes on too', state: 'running', bootId: 'boot-1', isNew: false, isEmpty: true },
+  ]
+  for (const { it, bootId, isNew, isEmpty, ...more } of cases)
+    await t.test(it, async (t) => {
+      const { begin, folder, state, newest } = runs(t)
       const first = begin()
       publish(first.bus, 3)
-      writeFileSync(
-        join(folder, 'state.json'),
-        JSON.stringify({ ...state(), state: 'behind' }).padEnd(255) + '\n',
-      )
-      t.not(begin().bus.epoch, first.bus.epoch)
-      t.end()
-    },
+      const text = JSON.stringify({ ...state(), ...more, given: 9 })
+      writeFileSync(join(folder, 'state.json'), `${text.padEnd(255)}\n`)
+      if (isEmpty) unlinkSync(newest())
+      const second = begin({ bootId }).bus
+      t.same([second.epoch !== first.bus.epoch, second.seq], [isNew, isNew ? 0 : 9])
+      publish(second, 1)
+      t.equal(begin({ bootId }).bus.seq, isNew ? 1 : 10)
+    })
+})
+
+await t.test('a gap that does not fit the numbers is damage', (t) => {
+  const { begin, newest } = runs(t)
+  const { bus } = begin()
+  publish(bus, 1)
+  for (const [line, isSound] of [
+    ['"seq":2,"gap":true,"to":8', true],
+    ['"seq":9,"gap":true', true],
+    ['"seq":10,"gap":true,"to":9', false],
+  ] as const) {
+    appendFileSync(newest(), `{"epoch":"${bus.epoch}",${line}}\n`)
+    t.equal(begin().bus.epoch === bus.epoch, isSound, line)
+  }
+  t.end()
+})
+
+await t.test('a disk that takes nothing', { skip: noNamespace() }, (t) => {
+  const folder = t.testdir()
+  const script = join(import.meta.dirname, 'full-disk-journal.ts')
+  // a small disk that nobody but this shell and its children see
+  const run = '"$2" --import tsx "$3" "$1"'
+  const shell = `mount -t tmpfs -o size=1m tmpfs "$1" && { ${run} first; echo; ${run} second; }`
+  const said = execFileSync('unshare', ['-rm', 'sh', '-c', shell, 'sh', folder, process.execPath, script], {
+    env: { ...process.env, NODE_OPTIONS: '' },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const [killed, { begin, afterKill, within, beyond, stopped, goesOn }] = said
+    .toString()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+  t.ok(killed.given > killed.seq, 'more numbers are noted than were given')
+  t.same(begin, { epoch: killed.epoch, seq: killed.given, isBehind: true }, 'none is given again')
+  t.equal(afterKill.seq, killed.given + 3)
+  t.same(
+    afterKill,
+    { ...afterKill, gaps: [[killed.firstMissing, killed.given]], last: afterKill.seq },
+    'what the killed run had in memory is one gap',
   )
+  t.ok(within.isByEvent, 'the next event is a try as well')
+  t.same(within.gaps, afterKill.gaps, 'what memory holds is written when there is room again')
+  t.same(beyond.gap, [beyond.lost, beyond.oldest - 1], 'what left memory is one gap')
+  t.match(stopped, { state: 'stopped', given: undefined }, 'the end is a last try')
+  t.ok(goesOn, 'numbers, epoch and the place of the source go on')
+  t.end()
 })
 
 await t.test('only its owner may read', (t) => {
