@@ -39,6 +39,7 @@ export const ProgramLimits = z
     openFiles: z.int().min(16).max(1_048_576).optional().describe('file descriptors (RLIMIT_NOFILE)'),
     nice: z.int().min(0).max(19).optional().describe('how far it steps back for others'),
   })
+  .refine((limits) => Object.values(limits).some((value) => value !== undefined), 'at least one limit')
   .meta({ description: 'what a process may use at most' })
 export type ProgramLimits = z.infer<typeof ProgramLimits>
 

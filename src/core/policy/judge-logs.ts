@@ -3,6 +3,7 @@
 import { lstat } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { basename, dirname, join } from 'node:path'
+import { defaultLogs } from '../programs/default-logs.ts'
 import { expand } from '../supervisor/config-expand.ts'
 import type { Account } from './accounts.ts'
 import type { Findings } from './findings.ts'
@@ -27,12 +28,12 @@ export async function judgeLogs(
   account: Account | null,
 ): Promise<{ stdoutLogfile: string; stderrLogfile: string | null }> {
   const [folder = '/var/log/supervisor'] = findings.rules.logDirectories
-  const stem = `${folder.replace(/\/+$/, '')}/${definition.name}_%(process_num)02d`
-  const judge = (key: LogKey, byDefault: string) =>
-    judgeLog(findings, { key, value: definition[key] ?? byDefault, definition, account })
+  const byDefault = defaultLogs(folder, definition.name, definition.processes ?? 1)
+  const judge = (key: LogKey) =>
+    judgeLog(findings, { key, value: definition[key] ?? byDefault[key], definition, account })
   return {
-    stdoutLogfile: await judge('stdoutLogfile', `${stem}.log`),
-    stderrLogfile: definition.redirectStderr ? null : await judge('stderrLogfile', `${stem}.err.log`),
+    stdoutLogfile: await judge('stdoutLogfile'),
+    stderrLogfile: definition.redirectStderr ? null : await judge('stderrLogfile'),
   }
 }
 

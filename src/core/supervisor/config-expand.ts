@@ -2,11 +2,15 @@ export type Expansions = Readonly<Record<string, string | number>>
 
 export interface Expanded {
   value: string
-  /** What could not be expanded and was left as it stands: supervisord refuses a configuration with these. */
+  /** What has no sense here and was left as it stands. */
   unknown: string[]
+  /** True when supervisord refuses the text. It takes some that make no sense, such as a lone `%s`. */
+  isRefused: boolean
 }
 
-const CONVERSION = /%(?:%|\(([^()]*)\)([-+ #0]*)(\d{0,4})([sdi]))?/g
+/** One conversion of Python's `%` operator: key, flags, width, precision, type. */
+const CONVERSION =
+  /%(?:\(((?:[^()]|\((?:[^()]|\([^()]*\))*\))*)\))?([-+ #0]*)(\*|\d*)(?:\.(\*|\d*))?[hlL]?([^])?/gu
 
 /**
  * Expands `%(name)s`, `%(process_num)02d` and `%%` as Python's `%` operator does. Never throws: unknown names,
@@ -14,19 +18,36 @@ const CONVERSION = /%(?:%|\(([^()]*)\)([-+ #0]*)(\d{0,4})([sdi]))?/g
  */
 export function expand(text: string, expansions: Expansions): Expanded {
   const unknown: string[] = []
+  let isRefused = false
+  // a conversion without a name takes the whole table, as text, once
+  let next: string | number | null = ''
   const value = text.replace(
     CONVERSION,
-    (whole: string, name?: string, flags = '', width = '', type = '') => {
+    (whole: string, name?: string, flags = '', width = '', precision?: string, type = '') => {
       if (whole === '%%') return '%'
       const found = name !== undefined && Object.hasOwn(expansions, name) ? expansions[name] : undefined
-      if (found === undefined || (type !== 's' && typeof found !== 'number')) {
-        unknown.push(whole)
-        return whole
-      }
-      return padded(found, { flags, width: Number(width), isNumber: type !== 's' })
+      if (name !== undefined) next = found ?? null
+      const isKnown = name === undefined || found !== undefined
+      const isSized = /^\d{0,9}$/.test(width) && /^\d{0,9}$/.test(precision ?? '')
+      const accepted = isKnown && isSized && takes(next, type)
+      if (!accepted) isRefused = true
+      next = null
+      const isPlain = found !== undefined && (type === 's' || 'dui'.includes(type)) && precision === undefined
+      if (accepted && isPlain && width.length <= 4)
+        return padded(found, { flags, width: Number(width), isNumber: type !== 's' })
+      unknown.push(whole)
+      return whole
     },
   )
-  return { value, unknown }
+  return { value, unknown, isRefused }
+}
+
+function takes(value: string | number | null, type: string): boolean {
+  if (value === null) return false
+  if ('sra'.includes(type)) return type !== ''
+  if (typeof value === 'string') return type === 'c' && Array.from(value).length === 1
+  if (type === 'c') return value >= 0
+  return type !== '' && 'diuoxXeEfFgG'.includes(type)
 }
 
 function padded(value: string | number, form: { flags: string; width: number; isNumber: boolean }): string {

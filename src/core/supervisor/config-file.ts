@@ -1,4 +1,5 @@
-import { isSpace, splitLines, strip, stripEnd } from './config-text.ts'
+import { LineReader } from './config-lines.ts'
+import { splitLines, stripEnd } from './config-text.ts'
 
 /** One section as supervisord sees it after merging. */
 export interface ConfigSection {
@@ -10,14 +11,19 @@ export interface ConfigSection {
   name: string
   /** Lower-case key to value, inline comments cut, continuation lines joined by newlines; not expanded. */
   keys: ReadonlyMap<string, string>
+  /** Where each key was last written. */
+  places: ReadonlyMap<string, Place>
   /** Where its header was first seen. */
   file: string
   line: number
 }
 
-export interface ConfigError {
+interface Place {
   file: string
   line: number
+}
+
+export interface ConfigError extends Place {
   message: string
 }
 
@@ -27,14 +33,15 @@ export interface ParsedConfig {
   errors: ConfigError[]
 }
 
-const COMMENTS = ['#', ';'] as const
 const DEFAULT = 'DEFAULT'
 
-interface Draft {
+interface Draft extends Place {
   header: string
-  keys: Map<string, string[]>
-  file: string
-  line: number
+  keys: Map<string, Value>
+}
+
+interface Value extends Place {
+  lines: string[]
 }
 
 /** Reads the text of one file. Never throws: what supervisord would refuse is in `errors`, the rest is read on. */
@@ -52,80 +59,54 @@ export function parseConfigText(text: string, file: string): ParsedConfig {
 export class ConfigReader {
   readonly errors: ConfigError[] = []
   readonly #drafts = new Map<string, Draft>()
-  #file = ''
-  #section: Draft | null = null
-  #key: string | null = null
-  #indent = 0
 
   /** Adds a file. With `here`, `%(here)s` stands for that folder in all that it says. */
   read(text: string, file: string, here?: string): void {
-    this.#file = file
-    this.#section = null
-    this.#key = null
-    this.#indent = 0
-    splitLines(text).forEach((line, index) => this.#take(line, index + 1))
+    const reader = new LineReader()
+    let section: Draft | null = null
+    let value: Value | null = null
+    for (const [index, line] of splitLines(text).entries()) {
+      const place = { file, line: index + 1 }
+      const meaning = reader.take(line)
+      if (meaning.kind === 'blank') value?.lines.push('')
+      else if (meaning.kind === 'more') value?.lines.push(meaning.value)
+      else if (meaning.kind === 'stray') this.errors.push({ ...place, message: meaning.message })
+      else if (meaning.kind === 'header') {
+        section = this.#open(meaning.header, place)
+        value = null
+      } else if (meaning.kind === 'key') {
+        value = { ...place, lines: [meaning.value] }
+        section?.keys.set(meaning.key, value)
+      }
+    }
     for (const { keys } of this.#drafts.values())
-      for (const [key, lines] of keys) {
-        const value = stripEnd(lines.join('\n'))
-        keys.set(key, [here === undefined ? value : value.replaceAll('%(here)s', () => here)])
+      for (const draft of keys.values()) {
+        const joined = stripEnd(draft.lines.join('\n'))
+        draft.lines = [here === undefined ? joined : joined.replaceAll('%(here)s', () => here)]
       }
   }
 
   sections(): ConfigSection[] {
-    const defaults = valuesOf(this.#drafts.get(DEFAULT))
+    const defaults = this.#drafts.get(DEFAULT)?.keys ?? []
     return [...this.#drafts.values()]
       .filter(({ header }) => header !== DEFAULT)
-      .map((draft) => ({
-        ...splitHeader(draft.header),
-        keys: new Map([...defaults, ...valuesOf(draft)]),
-        file: draft.file,
-        line: draft.line,
-      }))
+      .map((draft) => {
+        const values = [...new Map([...defaults, ...draft.keys])]
+        return {
+          ...splitHeader(draft.header),
+          keys: new Map(values.map(([key, { lines }]) => [key, lines.join('\n')])),
+          places: new Map(values.map(([key, { file, line }]) => [key, { file, line }])),
+          file: draft.file,
+          line: draft.line,
+        }
+      })
   }
 
-  #take(line: string, number: number): void {
-    const comment = commentStart(line)
-    const value = strip(comment < 0 ? line : line.slice(0, comment))
-    const current = this.#key === null ? undefined : this.#section?.keys.get(this.#key)
-    if (value === '') {
-      if (comment < 0) current?.push('')
-      return
-    }
-    const indent = Array.from(line).findIndex((char) => !isSpace(char))
-    if (current && indent > this.#indent) {
-      current.push(value)
-      return
-    }
-    this.#indent = indent
-    const header = /^\[(.+)\]/s.exec(value)?.[1]
-    if (header !== undefined) this.#open(header, number)
-    else if (this.#section) this.#assign(this.#section, value, number)
-    else this.#fail(number, `a line before the first [section]: ${value}`)
+  #open(header: string, place: Place): Draft {
+    const draft = this.#drafts.get(header) ?? { header, keys: new Map<string, Value>(), ...place }
+    this.#drafts.set(header, draft)
+    return draft
   }
-
-  #open(header: string, line: number): void {
-    const known = this.#drafts.get(header)
-    this.#section = known ?? { header, keys: new Map(), file: this.#file, line }
-    if (!known) this.#drafts.set(header, this.#section)
-    this.#key = null
-  }
-
-  #assign(section: Draft, text: string, line: number): void {
-    const at = text.search(/[=:]/)
-    if (at < 0) return this.#fail(line, `no "=" in: ${text}`)
-    const key = stripEnd(text.slice(0, at)).toLowerCase()
-    if (key === '') return this.#fail(line, `no key in: ${text}`)
-    this.#key = key
-    section.keys.set(key, [strip(text.slice(at + 1))])
-  }
-
-  #fail(line: number, message: string): void {
-    this.errors.push({ file: this.#file, line, message })
-  }
-}
-
-function valuesOf(draft: Draft | undefined): [string, string][] {
-  return [...(draft?.keys ?? [])].map(([key, lines]) => [key, lines.join('\n')])
 }
 
 function splitHeader(header: string): Pick<ConfigSection, 'header' | 'type' | 'name'> {
@@ -133,27 +114,4 @@ function splitHeader(header: string): Pick<ConfigSection, 'header' | 'type' | 'n
   return colon < 0
     ? { header, type: header, name: '' }
     : { header, type: header.slice(0, colon), name: header.slice(colon + 1) }
-}
-
-/**
- * Where the comment of a line begins, -1 without one. A sign counts at the line's start or after white space.
- * Both signs are searched in step, as Python does: the first round that finds a comment ends the search, so that
- * `a;b # c ; d` is cut at the earliest of that round only.
- */
-function commentStart(line: string): number {
-  const head = strip(line)
-  if (COMMENTS.some((sign) => head.startsWith(sign))) return 0
-  let searching: { sign: string; from: number }[] = COMMENTS.map((sign) => ({ sign, from: 0 }))
-  let start = -1
-  while (start < 0 && searching.length > 0) {
-    const next: typeof searching = []
-    for (const { sign, from } of searching) {
-      const at = line.indexOf(sign, from)
-      if (at < 0) continue
-      next.push({ sign, from: at + 1 })
-      if ((at === 0 || isSpace(line[at - 1] ?? '')) && (start < 0 || at < start)) start = at
-    }
-    searching = next
-  }
-  return start
 }

@@ -79,8 +79,13 @@ await t.test('a program that names no log gets one below the first root', async 
   const host = new PolicyHost(t)
   const both = await judge(host, { stderrLogfile: undefined })
   t.match(both.resolved, {
+    stdoutLogfile: `${host.logs}/web.log`,
+    stderrLogfile: `${host.logs}/web-error.log`,
+  })
+  const many = await judge(host, { stderrLogfile: undefined, processes: 2 })
+  t.match(many.resolved, {
     stdoutLogfile: `${host.logs}/web_%(process_num)02d.log`,
-    stderrLogfile: `${host.logs}/web_%(process_num)02d.err.log`,
+    stderrLogfile: `${host.logs}/web_%(process_num)02d-error.log`,
   })
   const joined = await judge(host, { stderrLogfile: undefined, redirectStderr: true })
   t.equal(joined.resolved?.stderrLogfile, null)

@@ -261,6 +261,40 @@ print(json.dumps(answers))`,
   }
 })
 
+await t.test('what Python refuses to expand is refused, and nothing else', async (t) => {
+  const names = { here: '/etc', n: 7, minus: -3, one: 'x', 'a(b)': 'nested' }
+  const parts =
+    '% %% ( ) (here) (n) (minus) (one) (nope) (a(b)) s d i u r a c x o e f g G % - + # 0 5 12 . * h l é'
+  let seed = 11
+  const next = (below: number): number => {
+    seed = (seed * 1_103_515_245 + 12_345) % 2_147_483_648
+    return Math.floor((seed / 2_147_483_648) * below)
+  }
+  const choice = [...parts.split(' '), ' ', '%(n)', '%(here)s', '%(n)02d']
+  const texts = Array.from({ length: 4000 }, () =>
+    Array.from({ length: 1 + next(7) }, () => choice[next(choice.length)]).join(''),
+  )
+  const theirs = python(
+    `
+answers = []
+for text in rows['texts']:
+    try: answers.append(text % rows['names'])
+    except Exception: answers.append(None)
+print(json.dumps(answers))`,
+    { texts, names },
+  ) as (string | null)[]
+  const wrong = texts.filter((text, index) => {
+    const { value, unknown, isRefused } = expand(text, names)
+    const their = theirs[index]
+    return isRefused !== (their === null) || (unknown.length === 0 && value !== their)
+  })
+  t.same(
+    wrong.filter((text) => !text.includes('*')),
+    [],
+  )
+  t.ok(theirs.filter((value) => value !== null).length > 500, 'many can be expanded')
+})
+
 function namesOf(text: string): { group: string; process: string }[] {
   const { sections } = parseConfigText(text, 'x.conf')
   return sections.flatMap(
