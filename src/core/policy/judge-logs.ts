@@ -8,15 +8,8 @@ import { expand } from '../supervisor/config-expand.ts'
 import type { Account } from './accounts.ts'
 import type { Findings } from './findings.ts'
 import { trustedOf } from './judge-place.ts'
-import {
-  codeOf,
-  follow,
-  identityOf,
-  isUnder,
-  type Trusted,
-  whyOthersMayChange,
-  whyOthersMayWrite,
-} from './paths.ts'
+import { type Opening, openings } from './log-folder.ts'
+import { codeOf, follow, identityOf, isUnder, type Trusted, whyOthersMayChange } from './paths.ts'
 import type { ProgramDefinition } from './subject.ts'
 
 type LogKey = 'stdoutLogfile' | 'stderrLogfile'
@@ -112,32 +105,25 @@ async function judgeFolder(
   }
   findings.places.push({ path: folder, real: way.real, identity: identityOf(way.stats) })
   const trusted = trustedOf(findings)
-  const strict = await whyWritable(way.real, trusted)
-  if (strict === null) return way.real
+  const open = await openings(way.real, trusted)
+  if (open.length === 0) return way.real
   if (allowUserLogDirectories && account !== null) {
     const withUser: Trusted = {
       uids: new Set([...trusted.uids, account.uid]),
       gids: new Set([...trusted.gids, account.gid]),
     }
-    if ((await whyWritable(way.real, withUser)) === null) return way.real
+    if ((await openings(way.real, withUser)).length === 0) return way.real
   }
-  findings.deny(
-    'logDirectories',
-    `supervisord opens logs as root, and ${strict}: every folder down to ${way.real} must belong to root and be writable by nobody else (chown root, chmod go-w; or chmod +t for one above it)`,
-    key,
-  )
+  findings.deny('logDirectories', whyRefused(way.real, open), key)
   return null
 }
 
-/** Component by component. The folder itself may not be open even when it is sticky: a link could lie there first. */
-async function whyWritable(real: string, trusted: Trusted): Promise<string | null> {
-  const { steps } = await follow(real)
-  const own = steps.at(-1)
-  for (const step of steps.slice(0, -1)) {
-    const why = whyOthersMayChange(step, trusted)
-    if (why !== null) return why
-  }
-  return own ? whyOthersMayWrite(own, trusted) : null
+/** What is wrong with a folder, and what an administrator pastes to end it. */
+function whyRefused(real: string, open: readonly Opening[]): string {
+  const whys = open.map(({ why }) => why).join(', ')
+  const cures = open.map(({ cure }) => cure).join(' && ')
+  const lasting = open.flatMap(({ lasting: one }) => (one === undefined ? [] : [`; ${one}`]))
+  return `supervisord opens logs as root, and ${whys}: every folder down to ${real} must belong to root and be writable by nobody else. As root: ${cures}${lasting.join('')}`
 }
 
 function isSteady(findings: Findings, { steps }: Awaited<ReturnType<typeof follow>>): boolean {

@@ -1,6 +1,8 @@
 // The judge on log files: supervisord opens them as root.
-import { chmodSync, chownSync, symlinkSync, writeFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { chmodSync, chownSync, lstatSync, symlinkSync, writeFileSync } from 'node:fs'
 import t from 'tap'
+import { openingOf } from '../../../src/core/policy/log-folder.ts'
 import type { PolicyRules, ProgramDefinition } from '../../../src/core/policy/subject.ts'
 import { DEPLOYER, NOT_ROOT, PolicyHost, rulesOf } from './support.ts'
 
@@ -156,6 +158,41 @@ await t.test('every folder on the real path', { skip: NOT_ROOT }, async (t) => {
       const allowed = await judge(host, { stdoutLogfile }, { allowUserLogDirectories: true })
       t.same(rulesOf(allowed), forUser ? [] : DENIED, 'with allowUserLogDirectories')
     })
+
+  await t.test('what is pasted from the refusal opens it', async (t) => {
+    // as on Ubuntu: the group of rsyslog may write /var/log
+    const host = new PolicyHost(t)
+    const above = host.path('var log')
+    const own = host.dir('var log/supervisor')
+    const rules = { logDirectories: [own] }
+    const text = async (more: Partial<PolicyRules> = {}) => {
+      const verdict = await judge(host, { stdoutLogfile: `${own}/web.log` }, { ...rules, ...more })
+      return verdict.violations[0]?.text
+    }
+    t.equal(await text(), undefined)
+    chownSync(above, 0, 104)
+    chmodSync(above, 0o775)
+    const refused = (await text()) ?? ''
+    t.match(refused, `${above} is writable by the group 104 (mode 0775)`)
+    t.match(refused, `As root: chmod +t '${above}' (policy.`, 'and nothing more')
+    t.equal(await text({ allowUserLogDirectories: true }), refused, 'syslog is not the user of the program')
+    chownSync(own, 1500, 1500)
+    chmodSync(own, 0o2775)
+    const commands = /As root: (.*) \(policy\./.exec((await text()) ?? '')?.[1] ?? ''
+    t.equal(commands, `chmod +t '${above}' && chown root '${own}' && chmod go-w '${own}'`)
+    t.equal(spawnSync('/bin/sh', ['-c', commands]).status, 0)
+    t.equal(await text(), undefined)
+  })
+
+  await t.test('where the next boot would take it back, the text says what lasts', async (t) => {
+    const nobody = { uids: new Set([0]), gids: new Set<number>() }
+    const host = new PolicyHost(t)
+    const stats = lstatSync(host.dir('log', 0o775))
+    const lasting = /z \/var\/log 1775 root syslog -' > \/etc\/tmpfiles\.d\/00rsyslog\.conf$/
+    t.match(openingOf({ path: '/var/log', stats }, false, nobody), { cure: 'chmod +t /var/log', lasting })
+    t.notHas(openingOf({ path: '/srv/log', stats }, false, nobody), { lasting })
+    t.match(openingOf({ path: '/var/log', stats }, true, nobody), { cure: 'chmod go-w /var/log' })
+  })
 
   await t.test("folders of supervisord's own user are as good as root's to it", async (t) => {
     const host = new PolicyHost(t)
