@@ -117,9 +117,9 @@ function readLogFile(text: string): string | null {
 }
 
 function whyNotCommand(command: string): string | null {
-  const split = commandWords(command)
-  if (!split) return 'a quotation or an escape does not end'
-  if (!split.words[0]) return 'it begins with an empty word'
+  const words = commandWords(command)
+  if (!words) return 'a quotation or an escape does not end'
+  if (!words[0]?.text) return 'it begins with an empty word'
   if (splitLimits(command).limits) return 'its limits have a field of their own: limits'
   return hideSigns(command) === null ? COMMENT : whyNotLiteral(command, true)
 }
