@@ -1,6 +1,7 @@
 // `agent status` without commander, zod or yaml: most of the time of a short command is loading code.
 import { accessSync, constants, readFileSync } from 'node:fs'
 import { connect } from 'node:net'
+import { AgentError, toWireError } from '../protocol/errors.ts'
 import { renderStatus, type StatusList, statusExit } from './status-table.ts'
 import { forReader, harmless } from './text.ts'
 
@@ -37,8 +38,7 @@ export function fastStatus(argv: readonly string[]): boolean {
   const fail = (what: string) => {
     if (isDone) return
     isDone = true
-    say(what)
-    process.exitCode = 4
+    finish({ error: toWireError(new AgentError('SUPERVISOR_UNREACHABLE', what)) }, wish.isJson)
     socket.destroy()
   }
   socket.setTimeout(DEADLINE_MS, () =>
@@ -89,6 +89,7 @@ function say(text: string): void {
 
 function finish({ result, error }: Answer, isJson: boolean): void {
   if (!result) {
+    if (isJson) process.stdout.write(`${JSON.stringify({ error })}\n`)
     say(error?.message ?? 'no answer')
     process.exitCode = 4
     return

@@ -1,14 +1,13 @@
-import { Command, CommanderError, InvalidArgumentError } from 'commander'
-import { ConnectionError } from '../client/index.ts'
-import { ConfigError } from '../config-error.ts'
+import { Command, InvalidArgumentError } from 'commander'
 import { METHODS, type MethodName } from '../methods/index.ts'
-import { AgentError, ERRORS, toWireError } from '../protocol/errors.ts'
+import { AgentError } from '../protocol/errors.ts'
 import { agentVersion } from '../version.ts'
 import { addMethodCommands, commandAt, wholeNumber } from './args.ts'
 import { completionScript } from './commands/completion.ts'
-import { deadlineOf, type Globals, openClient, UsageError } from './globals.ts'
+import { deadlineOf, type Globals, openClient } from './globals.ts'
 import { print } from './print.ts'
 import { showProgress } from './progress.ts'
+import { report, wantsJson } from './report.ts'
 import { statusExit } from './status-table.ts'
 import { harmless } from './text.ts'
 
@@ -30,7 +29,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     await program.parseAsync(argv, { from: 'user' })
     return status
   } catch (error) {
-    return report(error, program.opts<Globals>())
+    return report(error, { isJson: wantsJson(argv) })
   }
 }
 
@@ -162,12 +161,12 @@ async function callMethod(
     })
     progress.end()
     process.stdout.write(globals.json ? `${JSON.stringify(result)}\n` : print(method, result))
-    if (!globals.json && !globals.quiet) tellWarnings(result)
+    if (!globals.json && !globals.quiet) tellRemarks(result)
     return exitOf(method, result)
   } catch (error) {
     // scripts read 4 as: the state is not known
     if (method === 'process.list' && error instanceof AgentError && error.code !== 'INVALID_PARAMS')
-      return Math.max(4, report(error, globals))
+      return Math.max(4, report(error, { isJson: globals.json === true }))
     throw error
   } finally {
     progress.end()
@@ -176,33 +175,22 @@ async function callMethod(
   }
 }
 
-/** What the policy denies to all but this socket. */
-function tellWarnings({ warnings }: Record<string, unknown>): void {
-  if (!Array.isArray(warnings)) return
-  for (const warning of warnings) process.stderr.write(`warning: ${harmless(String(warning))}\n`)
+/** What the policy denies to all but this socket, and what was cut. */
+function tellRemarks({ warnings, truncated, ...lists }: Record<string, unknown>): void {
+  for (const warning of Array.isArray(warnings) ? warnings : [])
+    process.stderr.write(`warning: ${harmless(String(warning))}\n`)
+  for (const [name, length] of Object.entries(truncated ?? {})) {
+    const shown = lists[name]
+    process.stderr.write(
+      `warning: ${name}: ${Array.isArray(shown) ? shown.length : 0} of ${length} are shown; all were dealt with\n`,
+    )
+  }
 }
 
 function exitOf(method: MethodName, result: Record<string, unknown>): number {
   if (method === 'process.list') return statusExit(result as unknown as Parameters<typeof statusExit>[0])
   const { results } = result as { results?: { ok: boolean }[] }
   return results?.some(({ ok }) => !ok) ? 1 : 0
-}
-
-/** Says what went wrong: in words on stderr, with --json as an object on stdout too. */
-function report(error: unknown, { json }: Globals): number {
-  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
-  const say = (text: string) => process.stderr.write(`agent: ${harmless(text)}\n`)
-  if (error instanceof ConfigError || error instanceof UsageError) {
-    say(error.message)
-    return 2
-  }
-  if (error instanceof AgentError) {
-    if (json) process.stdout.write(`${JSON.stringify({ error: toWireError(error) })}\n`)
-    say(error.message)
-    return ERRORS[error.code].exit
-  }
-  say(error instanceof Error ? error.message : String(error))
-  return error instanceof ConnectionError ? 4 : 1
 }
 
 function deadline(text: string): number {

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -44,7 +44,28 @@ for (const { it, answer, stderr } of endings)
   await t.test(`status says so and exits 4 at ${it}`, async (t) => {
     const socket = await answering(t, answer)
     t.match(await launch(['--socket', socket, 'status']).outcome, { code: 4, stdout: '', stderr })
+    const json = await launch(['--socket', socket, 'status', '--json']).outcome
+    t.match(json, { code: 4, stderr })
+    t.type((JSON.parse(json.stdout) as { error: { message: string } }).error.message, 'string')
   })
+
+await t.test('with --json a lost way to the agent is an object, however it is asked', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'sa-fast-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  const tokenFile = join(folder, 'token')
+  writeFileSync(tokenFile, 'agt_none')
+  for (const command of [
+    ['--socket', join(folder, 'none.sock'), 'status'],
+    ['--socket', join(folder, 'none.sock'), 'info'],
+    ['--url', 'ws://127.0.0.1:1/ws', '--token-file', tokenFile, 'info'],
+  ]) {
+    const { code, stdout } = await launch([...command, '--json']).outcome
+    t.equal(code, 4)
+    t.match(JSON.parse(stdout), {
+      error: { code: 1014, data: { name: 'SUPERVISOR_UNREACHABLE', retry: true } },
+    })
+  }
+})
 
 await t.test('names and errors of others are raw in a pipe and harmless on a terminal', async (t) => {
   const socket = await answering(t, `${JSON.stringify({ id: 1, result: LIST })}\n`)

@@ -1,4 +1,4 @@
-import { appendFileSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { appendFileSync, existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
@@ -75,6 +75,10 @@ await t.test('the command line against a running agent', async (t) => {
     const { code, stdout } = await agent.run('start', 'broken')
     t.equal(code, 1)
     t.match(stdout, /broken: START_FAILED broken is (?:FATAL|BACKOFF): .*exit status 12/)
+    await until(
+      async () => /broken +FATAL/.test((await agent.run('status', 'broken')).stdout),
+      'the last try',
+    )
     t.match(await agent.run('status', 'broken'), { code: 3, stdout: /broken +FATAL/ })
   })
 
@@ -93,9 +97,24 @@ await t.test('the command line against a running agent', async (t) => {
     { args: ['completion', 'tcsh'], stderr: /bash, zsh or fish/ },
   ]
   for (const { args, stderr } of usage)
-    await t.test(`agent ${args.join(' ')} is wrong usage`, async (t) => {
-      t.match(await agent.run(...args), { code: 2, stderr })
+    await t.test(`agent ${args.join(' ')} is wrong usage, said in words and as JSON`, async (t) => {
+      const said = await agent.run(...args, '--json')
+      t.match(said, { code: 2, stderr })
+      const { error } = JSON.parse(said.stdout) as { error: { message: string } }
+      t.match(error, {
+        message: stderr,
+        data: { name: /^(?:INVALID_PARAMS|METHOD_NOT_FOUND)$/, retry: false },
+      })
     })
+
+  await t.test('without --json an error is on stderr alone, and behind -- it is no option', async (t) => {
+    t.match(await agent.run('fly'), { code: 2, stdout: '', stderr: /unknown command/ })
+    t.match(await agent.run('token'), { code: 2, stdout: '' })
+    t.match(await agent.run('fly', '--', '--json'), { code: 2, stdout: '' })
+    t.match(JSON.parse((await agent.run('token', '--json')).stdout), {
+      error: { message: /command is missing/ },
+    })
+  })
 
   await t.test('logs prints the end of a log; -n how much', async (t) => {
     const { code, stdout } = await agent.run('logs', '-n', '3', 'writer')
@@ -149,6 +168,25 @@ await t.test('the command line against a running agent', async (t) => {
       stderr: /left out, they have no log file: short stderr\n[^]*the right to read this log has ended/,
     })
     await agent.run('stop', 'short')
+  })
+
+  await t.test('logs -f goes on over an update of its group, and ends when that is removed', async (t) => {
+    const program = { command: WRITER.replaceAll('%', '%%') }
+    const update = () => agent.run('supervisor', 'update', 'leaver')
+    host.writeProgram('leaver', program)
+    t.match(await update(), { code: 0 })
+    await until(async () => (await agent.run('status', 'leaver')).code === 0, 'leaver to run')
+    const following = launch(['--config', agent.configFile, 'logs', '-f', 'leaver'])
+    t.teardown(() => following.child.kill('SIGKILL'))
+    await until(() => following.stdout().includes('line'), 'its line')
+    host.writeProgram('leaver', { ...program, priority: 5 })
+    t.match(await update(), { code: 0, stdout: /leaver: changed/ })
+    const { length } = following.stdout()
+    await until(() => following.stdout().length > length + 500, 'more lines')
+    t.equal(following.child.exitCode, null)
+    rmSync(join(host.programDir, 'leaver.conf'))
+    t.match(await update(), { code: 0, stdout: /leaver: removed/ })
+    t.match(await following.outcome, { code: 1, stderr: 'agent: leaver: it was removed from supervisord\n' })
   })
 
   await t.test(

@@ -1,0 +1,42 @@
+import { CommanderError } from 'commander'
+import { ConnectionError } from '../client/index.ts'
+import { ConfigError } from '../config-error.ts'
+import { AgentError, ERRORS, toWireError } from '../protocol/errors.ts'
+import { UsageError } from './globals.ts'
+import { harmless } from './text.ts'
+
+/** True when errors are wanted as JSON too, also those of a command line that cannot be parsed to its end. */
+export function wantsJson(argv: readonly string[]): boolean {
+  const end = argv.indexOf('--')
+  return argv.slice(0, end < 0 ? argv.length : end).includes('--json')
+}
+
+/** Says what went wrong: in words on stderr, with --json as an object on stdout too. @returns the exit status */
+export function report(error: unknown, { isJson }: { isJson: boolean }): number {
+  if (error instanceof CommanderError && error.exitCode === 0) return 0 // help that was asked for
+  const named = namedError(error)
+  if (isJson) process.stdout.write(`${JSON.stringify({ error: toWireError(named) })}\n`)
+  if (!(error instanceof CommanderError)) process.stderr.write(`agent: ${harmless(named.message)}\n`)
+  return ERRORS[named.code].exit
+}
+
+function namedError(error: unknown): AgentError {
+  if (error instanceof AgentError) return error
+  if (error instanceof CommanderError) {
+    if (error.code === 'commander.help') return new AgentError('INVALID_PARAMS', 'a command is missing')
+    const code = error.code === 'commander.unknownCommand' ? 'METHOD_NOT_FOUND' : 'INVALID_PARAMS'
+    return new AgentError(code, error.message.replace(/^error: /, ''))
+  }
+  if (error instanceof ConfigError || error instanceof UsageError)
+    return new AgentError('INVALID_PARAMS', error.message)
+  if (error instanceof ConnectionError) {
+    const { message, status, closeCode } = error
+    const code = status === 401 || status === 403 ? 'FORBIDDEN' : 'SUPERVISOR_UNREACHABLE'
+    const facts = {
+      ...(status === undefined ? {} : { status }),
+      ...(closeCode === undefined ? {} : { closeCode }),
+    }
+    return new AgentError(code, message, { facts })
+  }
+  return new AgentError('INTERNAL', error instanceof Error ? error.message : String(error))
+}
