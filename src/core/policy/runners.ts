@@ -108,6 +108,10 @@ const RUNNERS: readonly (readonly [name: RegExp, runner: Runner])[] = [
   ],
   [/^stdbuf$/, { kind: 'wrapper', flags: /^-[ioe](?:L|\d+\w?)$/, pairs: /^-[ioe] (?:L|\d+\w?)$/ }],
   [/^setsid$/, { kind: 'wrapper', flags: /^(?:-[cfw]+|--(?:ctty|fork|wait))$/ }],
+  [
+    /^prlimit$/,
+    { kind: 'wrapper', flags: /^--(?:as|core|cpu|data|fsize|nofile|nproc|rss|stack)=(?:\d+|unlimited)$/ },
+  ],
   [/^(?:nohup|time)$/, { kind: 'wrapper', flags: NONE }],
   [/^(?:tini|dumb-init|chronic)$/, { kind: 'wrapper', flags: /^-[egsv]+$/ }],
   [
@@ -115,7 +119,7 @@ const RUNNERS: readonly (readonly [name: RegExp, runner: Runner])[] = [
       `^(?:${[
         'sudo|su|doas|pkexec|runuser|setpriv|capsh|gosu|su-exec|chpst|setuidgid|envuidgid|envdir|softlimit|s6-.+',
         'chroot|unshare|nsenter|bwrap|firejail|proot|fakeroot|fakechroot|systemd-run|systemd-inhibit|run-parts',
-        'start-stop-daemon|daemonize|taskset|chrt|numactl|prlimit|cpulimit|setarch|linux32|linux64|i386|x86_64',
+        'start-stop-daemon|daemonize|taskset|chrt|numactl|cpulimit|setarch|linux32|linux64|i386|x86_64',
         'xargs|parallel|watch|entr|script|unbuffer|rlwrap|strace|ltrace|gdb|valgrind|perf|xvfb-run|dbus-run-session',
         'at|batch|crontab|screen|tmux|socat|busybox.*|toybox.*|deno|bun|pwsh|ld\\.so|ld-.+',
       ].join('|')})$`,

@@ -30,7 +30,8 @@ export function scriptRows(host: PolicyHost): ScriptRow[] {
     'deno',
   ])
     host.script(`bin/${name}`)
-  for (const name of ['env', 'nice', 'timeout', 'flock', 'nohup', 'stdbuf']) host.script(`bin/${name}`)
+  for (const name of ['env', 'nice', 'prlimit', 'timeout', 'flock', 'nohup', 'stdbuf'])
+    host.script(`bin/${name}`)
   const busybox = host.script('bin/busybox')
   symlinkSync(busybox, host.path('bin/ash'))
   symlinkSync(busybox, host.path('bin/ls'))
@@ -128,6 +129,12 @@ export function scriptRows(host: PolicyHost): ScriptRow[] {
     { command: `nohup -- php artisan`, becomes: `${bin}/nohup -- ${bin}/php artisan` },
     { command: `stdbuf -oL -e 0 php artisan`, becomes: `${bin}/stdbuf -oL -e 0 ${bin}/php artisan` },
     { command: 'env', becomes: `${bin}/env` },
+    {
+      command: `nice -n 5 prlimit --data=1000000 --nofile=64 php artisan`,
+      becomes: `${bin}/nice -n 5 ${bin}/prlimit --data=1000000 --nofile=64 ${bin}/php artisan`,
+    },
+    { command: `prlimit --nofile=64 php -r 1`, against: D },
+    { command: `prlimit --pid 1 --nofile=64 php artisan`, against: D },
     { command: `env php -r 1`, against: D },
     { command: `env php ${outside}`, against: D },
     { command: `env ${outside}`, against: E },
