@@ -4,8 +4,8 @@ import { writeFileAtomic } from '../../lib/atomic-file.ts'
 import { KeyedMutex } from '../../lib/keyed-mutex.ts'
 import { AgentError } from '../../protocol/errors.ts'
 import type { Discovery } from './discovery.ts'
+import { requireSound } from './dry-parse.ts'
 import { type ForeignChanges, ListenerGroup, type Rpc } from './listener-group.ts'
-import { requireSound } from './listener-judge.ts'
 import {
   findListener,
   freePriority,

@@ -4,7 +4,6 @@ import t, { type Test } from 'tap'
 import { parseConfigText } from '../../../src/core/supervisor/config-file.ts'
 import { discover } from '../../../src/core/supervisor/discovery.ts'
 import { ListenerInstall, type ListenerInstallDeps } from '../../../src/core/supervisor/listener-install.ts'
-import { dryParse } from '../../../src/core/supervisor/listener-judge.ts'
 import {
   freePriority,
   HEAD_COMMENT,
@@ -305,12 +304,4 @@ await t.test('a free priority', async (t) => {
   t.equal(of('[eventlistener:supervisor-agent]\npriority=-30\n'), -30, 'the one it has')
   t.equal(of('[eventlistener:a]\npriority=-30\n[eventlistener:supervisor-agent]\npriority=-30\n'), -17)
   t.equal(of('[program:a]\npriority=-17\n'), -17, 'programs do not count')
-})
-
-await t.test('the dry parse runs no code from the folder of supervisord', async (t) => {
-  const { host } = await bench(t)
-  writeFileSync(join(host.folder, 'supervisor.py'), `open('${host.folder}/ran', 'w')\n`)
-  const found = await discover({ pid: host.pid, configFile: 'auto', programDir: 'auto', programExt: 'auto' })
-  t.same(await dryParse(found), { judged: true, fault: null })
-  t.notOk(existsSync(join(host.folder, 'ran')))
 })

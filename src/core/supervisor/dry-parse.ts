@@ -2,23 +2,21 @@ import { execFile } from 'node:child_process'
 import { basename } from 'node:path'
 import { AgentError } from '../../protocol/errors.ts'
 import type { Discovery } from './discovery.ts'
+import { DRY_PARSE } from './dry-parse-script.ts'
 
 const PARSE_MS = 10_000
 
-/** Parses as supervisord would at its start, without effect. Its folder is not searched for modules. */
-const DRY_PARSE = `import sys
-sys.path = [p for p in sys.path if p not in ('', '.')]
-from supervisor.options import ServerOptions
-options = ServerOptions()
-options.realize(['-c', sys.argv[1]])`
-
 export type Verdict = { judged: false } | { judged: true; fault: string | null }
+
+/** Files as they would be: bytes by absolute path; null for one that would be gone. */
+export type Overlay = ReadonlyMap<string, Uint8Array | null>
 
 /**
  * Lets supervisord's own parser, under its own interpreter, user, folder and environment, judge the files as they
- * are. Not judged when one of these cannot be seen: then only a reread can tell.
+ * are, or with an overlay as they would be: new ones are found by the include globs, and nothing is written. Not judged
+ * when one of these cannot be seen: then only a reread can tell.
  */
-export async function dryParse(discovery: Discovery): Promise<Verdict> {
+export async function dryParse(discovery: Discovery, overlay: Overlay = new Map()): Promise<Verdict> {
   const { supervisord, mainFile } = discovery
   if (!supervisord?.exe || !supervisord.environment || !supervisord.cwd || mainFile === null)
     return { judged: false }
@@ -33,13 +31,21 @@ export async function dryParse(discovery: Discovery): Promise<Verdict> {
   } as const
   const { exe } = supervisord
   return new Promise((resolve) => {
-    execFile(exe, ['-c', DRY_PARSE, mainFile], options, (error, _stdout, stderr) => {
+    const parser = execFile(exe, ['-c', DRY_PARSE, mainFile], options, (error, _stdout, stderr) => {
       if (!error) resolve({ judged: true, fault: null })
       // 2 is how supervisord refuses; anything else is a failure of the dry run itself.
       else if (error.code === 2) resolve({ judged: true, fault: faultIn(stderr) })
       else resolve({ judged: false })
     })
+    // one that ended before it read is judged by its end
+    parser.stdin?.on('error', () => {})
+    parser.stdin?.end(JSON.stringify(Object.fromEntries([...overlay].map(encoded))))
   })
+}
+
+/** The text goes over stdin: what stands in argv is everybody's to see. */
+function encoded([path, bytes]: readonly [string, Uint8Array | null]): [string, string | null] {
+  return [path, bytes && Buffer.from(bytes).toString('base64')]
 }
 
 function faultIn(stderr: string): string {
