@@ -1,10 +1,11 @@
 // What a real agent leaves in the audit, and whose name its events carry.
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { type AgentClient, type AgentEvent, connect } from '../../../src/client/index.ts'
-import { agentProcess } from '../../fixtures/agent-process.ts'
+import { type AgentClient, type AgentError, type AgentEvent, connect } from '../../../src/client/index.ts'
+import { AgentProcess, agentProcess } from '../../fixtures/agent-process.ts'
 import { startAgent } from '../../fixtures/daemon.ts'
+import { fillDisk, noNamespace, onSmallDisk } from '../../fixtures/namespace.ts'
 import { supervisord } from '../../fixtures/supervisord.ts'
 import { until } from '../../fixtures/wait.ts'
 
@@ -153,4 +154,62 @@ await t.test('agent audit ls and verify, the latter with no agent too', async (t
   writeFileSync(join(folder, file), text.replace('"web"', '"db"'))
   t.match(await agent.run('audit', 'verify'), { code: 1, stdout: /^BROKEN at record 1/ })
   t.match(JSON.parse((await agent.run('--json', 'audit', 'verify')).stdout), { ok: false, brokenAt: 1 })
+})
+
+await t.test('where the disk of the audit is full', { skip: noNamespace() }, async (t) => {
+  const host = await supervisord(t, { programs: { web: { command: 'sleep 300', startsecs: 0 } } })
+  const agent = new AgentProcess(host)
+  t.teardown(async () => {
+    if (agent.isRunning) await agent.stop('SIGKILL')
+  })
+  const folder = join(host.folder, 'state', 'audit')
+  await agent.start({ under: onSmallDisk(folder, '64k') })
+  const admin = await connect({ url: `unix://${agent.runDir}/admin.sock`, reconnect: false })
+  const { token } = await admin.call('token.create', { name: 'panel-1', role: 'admin' }, { mutates: true })
+  const panel = await connect({ url: await agent.address(), token: token ?? '', reconnect: false })
+  t.teardown(() => Promise.all([admin.close(), panel.close()]))
+  const pids = () => host.children()
+  await until(() => pids().length === 1, 'web to run')
+  const ballast = join(`/proc/${agent.daemon.child.pid}/root${folder}`, 'ballast')
+  fillDisk(ballast)
+  let calls = 0
+  const start = () => panel.call('process.start', { select: ['web'], idempotencyKey: `fill-up-${calls++}` })
+  const full = await until(
+    () =>
+      start().then(
+        () => null,
+        (error: AgentError) => error,
+      ), // what is left of a block takes some
+    'a call to be refused',
+  )
+  t.match(full, { code: 'INTERNAL', facts: { rule: 'audit', reason: 'ENOSPC' } })
+  t.ok(calls > 1, `${calls} calls`)
+
+  const [before] = pids()
+  const stop = () => panel.call('process.stop', { select: ['web'], idempotencyKey: 'stop-web-1' })
+  for (let n = 0; n < 2; n++)
+    t.match(await stop().catch((error: unknown) => error), {
+      code: 'INTERNAL',
+      message: /^nothing was done: the disk does not take a record/,
+      facts: { rule: 'audit', reason: 'ENOSPC', replayed: undefined },
+    })
+  t.strictSame(pids(), [before], 'nothing was done')
+  t.match(await panel.call('process.list', {}), { processes: [{ state: 'RUNNING' }] }, 'reads go on')
+
+  const told = [/^audit: the disk takes no record: this call is missing in the audit$/]
+  t.match(await admin.call('process.restart', { select: ['web'] }), {
+    results: [{ ok: true }],
+    warnings: told,
+  })
+  t.not(pids()[0], before, 'who sits at the host acts all the same')
+  const keyed = { select: ['web'], idempotencyKey: 'restart-1' }
+  t.match(await admin.call('process.restart', keyed), { warnings: told })
+  t.match(await admin.call('process.restart', keyed), { replayed: true })
+
+  rmSync(ballast)
+  t.match(await stop(), { results: [{ process: 'web', ok: true, changed: true }], replayed: undefined })
+  t.strictSame(pids(), [])
+  const { ok, unwritten } = await admin.call('audit.verify', {})
+  t.ok(ok, 'no hole in the chain')
+  t.ok(unwritten >= 5, `${unwritten} calls are known to be missing`)
 })
