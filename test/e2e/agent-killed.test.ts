@@ -1,14 +1,16 @@
-// The agent is killed while processes crash: what happened meanwhile is told when it is back, once, in order, unbroken.
+// The agent is killed, and stopped in order, while processes crash: what happened meanwhile is told when it is back, once,
+// in order, unbroken.
 import t from 'tap'
 import { type AgentEventOf, connect } from '../../src/client/index.ts'
 import { agentProcess } from '../fixtures/agent-process.ts'
 import { supervisord } from '../fixtures/supervisord.ts'
 import { until } from '../fixtures/wait.ts'
 
-const KILLS = 4
+const ENDS = ['SIGKILL', 'SIGTERM', 'SIGTERM', 'SIGKILL', 'SIGTERM', 'SIGKILL'] as const
 const AWAY_EXITS = 3
+const NAMES = ['crashing', 'other', 'many:many_00', 'many:many_01', 'many:many_02']
 
-await t.test('killed among crashing processes', async (t) => {
+await t.test('ended among crashing processes', async (t) => {
   const host = await supervisord(t, {
     programs: {
       crashing: {
@@ -18,6 +20,13 @@ await t.test('killed among crashing processes', async (t) => {
         exitcodes: '0',
       },
       other: { command: '/bin/sh -c "sleep 0.7; exit 0"', startsecs: 0, autorestart: true },
+      many: {
+        command: '/bin/sh -c "sleep 0.3; exit 1"',
+        startsecs: 0,
+        autorestart: true,
+        numprocs: 3,
+        process_name: '%(program_name)s_%(process_num)02d',
+      },
     },
   })
   const agent = await agentProcess(t, host, { listener: true })
@@ -27,6 +36,7 @@ await t.test('killed among crashing processes', async (t) => {
   })
   t.teardown(() => client.close())
   const states: AgentEventOf<'process.state'>[] = []
+  const own: string[] = []
   const wrong: unknown[] = []
   let last: { epoch: string; seq: number } | null = null
   const reading = (async () => {
@@ -37,14 +47,17 @@ await t.test('killed among crashing processes', async (t) => {
       }
       if (item.kind !== 'event' || item.epoch !== last?.epoch || item.seq !== last.seq + 1) wrong.push(item)
       else last = { epoch: item.epoch, seq: item.seq }
-      if (item.kind === 'event' && item.type === 'process.state') states.push(item)
+      if (item.kind !== 'event') continue
+      if (item.type === 'process.state') states.push(item)
+      else own.push(item.type === 'supervisor.state' ? item.payload.state : item.type)
     }
   })()
   const exits = () => host.exitsIn('crashing')
-  for (let round = 0; round < KILLS; round++) {
+  for (const signal of ENDS) {
     const seen = states.length
     await until(() => states.length > seen + 2 || wrong.length > 0, 'events to come')
-    await agent.stop('SIGKILL')
+    const { code } = await agent.stop(signal)
+    t.equal(code, signal === 'SIGKILL' ? null : 0, signal)
     const before = exits()
     await until(() => exits() >= before + AWAY_EXITS, 'crashes while the agent is away')
     await agent.start()
@@ -55,11 +68,20 @@ await t.test('killed among crashing processes', async (t) => {
   await reading.catch(() => undefined)
 
   t.same(wrong.slice(0, 3), [], 'no gap, no other epoch, no number twice')
-  for (const name of ['crashing', 'other']) {
+  t.same(
+    own,
+    ENDS.flatMap((signal) => [
+      ...(signal === 'SIGKILL' ? [] : ['agent.stopping']),
+      'running',
+      'agent.started',
+    ]),
+    'the agent tells of itself, and nothing else',
+  )
+  for (const name of NAMES) {
     const chain = states.filter(({ payload }) => payload.process === name).map(({ payload }) => payload)
     const broken = chain.filter(({ from }, index) => index > 0 && from !== chain[index - 1]?.to)
     t.same(broken.slice(0, 3), [], `${name}: each change begins where the one before ended`)
-    t.ok(chain.length > KILLS * AWAY_EXITS, `${chain.length} changes`)
+    t.ok(chain.length > ENDS.length * AWAY_EXITS, `${chain.length} changes`)
     t.notOk(
       chain.some(({ observed }) => observed),
       'all told by supervisord, none found by comparison',

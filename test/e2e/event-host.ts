@@ -1,6 +1,6 @@
 // An agent without supervisord that publishes numbered events until there are enough: for tests that kill it.
 // Arguments: folder, port (0 = any), how many events there shall be, how many of them at once: given that, it begins at
-// SIGUSR2. Prints `{port, token}` when it listens; `/metrics` tells the number of sessions.
+// SIGUSR2; bytes of a file of the journal. Prints `{port, token}` when it listens; `/metrics` tells the number of sessions.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { AuthFailures } from '../../src/core/access/auth-failures.ts'
@@ -15,13 +15,18 @@ import { parts } from '../server/support.ts'
 const BATCH = '40'
 const PAUSE_MS = 8
 
-const [folder = '', port = '0', total = '0', batch] = process.argv.slice(2)
+const [folder = '', port = '0', total = '0', batch = '', fileBytes] = process.argv.slice(2)
 const logger = createLogger('warn')
 const undo: (() => unknown)[] = []
 const { bus, store, sessions } = await parts(
   { teardown: (task) => void undo.push(task) },
   {
-    journal: new EventJournal({ folder: join(folder, 'journal'), logger, now: Date.now }),
+    journal: new EventJournal({
+      folder: join(folder, 'journal'),
+      logger,
+      now: Date.now,
+      ...(fileBytes ? { limits: { fileBytes: Number(fileBytes), totalBytes: 1e9, keepMs: 1e9 } } : {}),
+    }),
     tokensFile: join(folder, 'tokens.json'),
     ring: { events: 4096, bytes: 4 * 1024 * 1024 },
   },
@@ -48,11 +53,11 @@ process.stdout.write(`${JSON.stringify({ port: http.address()?.port, token })}\n
 
 const begin = () => {
   const timer = setInterval(() => {
-    for (let i = 0; i < Number(batch ?? BATCH) && bus.seq < Number(total); i++)
+    for (let i = 0; i < Number(batch || BATCH) && bus.seq < Number(total); i++)
       bus.publish('process.removed', { process: `p${bus.seq + 1}`, program: 'p', group: 'p' })
     if (bus.seq >= Number(total)) clearInterval(timer)
   }, PAUSE_MS)
 }
-if (batch === undefined) begin()
+if (batch === '') begin()
 else process.once('SIGUSR2', begin)
 process.on('SIGTERM', () => void Promise.all(undo.map((task) => task())).then(() => process.exit()))

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { connect as connectSocket, createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -12,15 +12,26 @@ const TOTAL = 100_000
 const KILLS = 5
 const CUTS = 20
 const LONG_MS = 120_000
+/** The link stays away over so many events: three times what memory holds. */
+const AWAY = 12_288
+const AWAY_STEP = 12
+/** The journal begins a new file every three thousand events or so. */
+const FILE_BYTES = 512 * 1024
 
 /** Passes bytes on, until it cuts every link. */
 class Relay {
+  #isAway = false
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
+  /** The ends that look away from the agent. */
+  readonly #near = new Set<Socket>()
 
   constructor(target: () => number) {
     this.#server = createServer((near) => {
+      if (this.#isAway) return void near.destroy()
       const far = connectSocket(target(), '127.0.0.1')
+      this.#near.add(near)
+      near.on('close', () => this.#near.delete(near))
       for (const [socket, other] of [
         [near, far],
         [far, near],
@@ -29,7 +40,7 @@ class Relay {
         socket.on('error', () => undefined)
         socket.on('close', () => {
           this.#sockets.delete(socket)
-          other.destroy()
+          if (!this.#isAway) other.destroy()
         })
         socket.pipe(other)
       }
@@ -46,6 +57,16 @@ class Relay {
     for (const socket of this.#sockets) socket.destroy()
   }
 
+  /** Cuts every link and lets nobody in; nobody tells the agent, whose end is not read any more. */
+  leave(): void {
+    this.#isAway = true
+    for (const socket of this.#near) socket.destroy()
+  }
+
+  comeBack(): void {
+    this.#isAway = false
+  }
+
   close(): void {
     this.cut()
     this.#server.close()
@@ -53,7 +74,7 @@ class Relay {
 }
 
 await t.test(
-  `${TOTAL} events, ${KILLS} kills, ${CUTS} cuts: none lost, none doubled, all in order`,
+  `${TOTAL} events, ${KILLS} kills, ${CUTS} cuts, one of them for long: none lost, none doubled, all in order`,
   async (t) => {
     const folder = mkdtempSync(join(tmpdir(), 'resume-'))
     t.teardown(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }))
@@ -61,7 +82,8 @@ await t.test(
     let hello = { port: 0, token: '' }
     const begin = async () => {
       const script = join(import.meta.dirname, 'event-host.ts')
-      host = spawn(process.execPath, ['--import', 'tsx', script, folder, String(hello.port), String(TOTAL)], {
+      const words = [folder, hello.port, TOTAL, '', FILE_BYTES].map(String)
+      host = spawn(process.execPath, ['--import', 'tsx', script, ...words], {
         stdio: ['ignore', 'pipe', 'inherit'],
         env: { PATH: process.env['PATH'] ?? '', NODE_OPTIONS: '' },
       })
@@ -98,6 +120,10 @@ await t.test(
         if (last >= TOTAL) return
       }
     })()
+    const files = () =>
+      readdirSync(join(folder, 'journal')).flatMap((name) =>
+        /^\d{16}/.test(name) ? [Number(name.slice(0, 16))] : [],
+      )
     const steps = KILLS + CUTS
     for (let step = 1; step <= steps; step++) {
       const due = Math.floor((step * TOTAL) / (steps + 2))
@@ -105,6 +131,15 @@ await t.test(
       if (step % 5 === 0) {
         await kill()
         await begin()
+      } else if (step === AWAY_STEP) {
+        relay.leave()
+        const seen = last
+        await until(() => Math.max(...files()) > seen + AWAY, 'events to go on', LONG_MS)
+        t.ok(
+          files().filter((number) => number > seen).length >= 3,
+          'the journal has begun new files meanwhile',
+        )
+        relay.comeBack()
       } else relay.cut()
     }
     await until(() => last >= TOTAL || wrong.length > 0, `event ${TOTAL}`, LONG_MS)

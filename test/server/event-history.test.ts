@@ -17,13 +17,16 @@ const seqs = (peer: Peer) => peer.notes('event').map(({ seq }) => Number(seq))
 /** Streams on one bus that keeps ten events in memory and the rest on disk. */
 function onDisk(t: { testdir(): string }, options: { fileBytes?: number; totalBytes?: number } = {}) {
   const folder = join(t.testdir(), 'journal')
-  const limits = { fileBytes: 1e9, totalBytes: 1e9, keepMs: 1e9, ...options }
+  return { folder, ...run(folder, options) }
+}
+
+function run(folder: string, options: { fileBytes?: number; totalBytes?: number } = {}) {
   const journal = new EventJournal({
     folder,
     logger: createLogger('silent'),
     now: Date.now,
     bootId: 'boot',
-    limits,
+    limits: { fileBytes: 1e9, totalBytes: 1e9, keepMs: 1e9, ...options },
   })
   const bus = new EventBus({ journal, limits: { events: 10, bytes: 1e9 } })
   const publish = (count: number) => {
@@ -64,7 +67,7 @@ function onDisk(t: { testdir(): string }, options: { fileBytes?: number; totalBy
         return false
       }
     }).length
-  return { bus, folder, publish, begin, files, open }
+  return { bus, publish, begin, files, open }
 }
 const all = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, index) => from + index)
 
@@ -116,6 +119,30 @@ await t.test(
     bus.publish('agent.started', { version: '1' })
     await until(() => seqs(other.peer).length > 0)
     t.strictSame(other.peer.notes('gap'), [])
+  },
+)
+
+await t.test(
+  'what the disk lost between two runs is a gap for whoever comes from before or within it',
+  async (t) => {
+    const { folder, publish } = onDisk(t)
+    publish(5)
+    const path = join(folder, 'state.json')
+    const state = JSON.parse(readFileSync(path, 'utf8')) as object
+    writeFileSync(path, `${JSON.stringify({ ...state, given: 50 }).padEnd(255)}\n`)
+    const next = run(folder)
+    next.publish(30)
+    const { epoch } = next.bus
+    for (const [after, first] of [
+      [3, [4, 5]],
+      [30, []],
+    ] as const) {
+      const { peer } = next.begin(after)
+      await until(() => seqs(peer).at(-1) === 80)
+      const from = Math.max(6, after + 1)
+      t.strictSame(peer.notes('gap'), [{ subscription: 'e1', epoch, from, to: 50 }])
+      t.strictSame(seqs(peer), [...first, ...all(51, 80)])
+    }
   },
 )
 
