@@ -119,6 +119,15 @@ await t.test('a rolling restart during which supervisord goes', async (t) => {
     const params = { select: ['worker:worker_0'], wait: false, idempotencyKey: 'too-early' }
     const ask = () => dispatcher.dispatch('process.restart', params, context(admin()))
     t.match(await failure(ask()), { code: 'SUPERVISOR_UNREACHABLE', facts: { begun: false } })
+    for (const method of ['supervisor.reread', 'supervisor.update']) {
+      const call = dispatcher.dispatch(
+        method,
+        { idempotencyKey: `too-early-${method}` },
+        context(LOCAL_ADMIN),
+      )
+      t.match(await failure(call), { code: 'SUPERVISOR_UNREACHABLE', facts: { begun: false } }, method)
+    }
+    t.notOk('begun' in (await failure(stack.groups.reread())).facts, 'which others may ask for in the middle')
     shut.isShut = false
     await until(() => connection.isUp, 'supervisord to be back')
     const second = await ask()

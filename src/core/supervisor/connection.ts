@@ -116,13 +116,23 @@ export class SupervisorConnection {
     return this.#asking
   }
 
-  /** @throws {AgentError} SUPERVISOR_UNREACHABLE when it cannot be asked now; `facts.begun` is false */
+  /** SUPERVISOR_UNREACHABLE with the reason; null when it can be asked. */
+  get trouble(): AgentError | null {
+    if (this.isUp) return null
+    const { state, reason } = this.#status
+    const message = `supervisord is ${state}: ${reason ?? 'it was not asked yet'}`
+    return new AgentError('SUPERVISOR_UNREACHABLE', message, { facts: { state } })
+  }
+
+  /**
+   * For the beginning of a call, before anything is done.
+   * @throws {AgentError} SUPERVISOR_UNREACHABLE when it cannot be asked now; `facts.begun` is false
+   */
   assertUp(): void {
-    if (this.isUp) return
-    const reason = this.#status.reason ?? 'it was not asked yet'
-    throw new AgentError('SUPERVISOR_UNREACHABLE', `supervisord is ${this.#status.state}: ${reason}`, {
-      facts: { state: this.#status.state, begun: false },
-    })
+    const { trouble } = this
+    if (!trouble) return
+    const { code, message, facts } = trouble
+    throw new AgentError(code, message, { facts: { ...facts, begun: false } })
   }
 
   #pauseMs(): number {

@@ -185,9 +185,7 @@ export class ProcessControl {
   /** Nothing more is taken down while nobody can say that it would come up again. */
   #whyNotAsked({ run }: Begun): AgentError | null {
     if (run.aborted) return new AgentError('SUPERVISOR_UNREACHABLE', 'supervisord ended meanwhile')
-    const { state, reason } = this.#connection.status
-    if (this.#connection.isUp) return null
-    return new AgentError('SUPERVISOR_UNREACHABLE', `supervisord is ${state}: ${reason ?? 'no reason known'}`)
+    return this.#connection.trouble
   }
 
   async #inTurn(entries: readonly Entry[], options: Begun, task: Task): Promise<ProcessResult[]> {

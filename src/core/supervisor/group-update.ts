@@ -3,6 +3,7 @@
 import { AgentError } from '../../protocol/errors.ts'
 import { mayUseProgram, type Principal } from '../access/principal.ts'
 import type { ProgramDefinition } from '../policy/subject.ts'
+import type { SupervisorConnection } from './connection.ts'
 import type { Discovery } from './discovery.ts'
 import type { Observer } from './observer.ts'
 import { definitionsOf } from './process-config.ts'
@@ -21,6 +22,7 @@ export interface UpdateOptions {
 
 interface GroupUpdateDeps {
   rpc: SupervisorRpc
+  connection: SupervisorConnection
   observer: Observer
   table: ProcessTable
   groups: ProcessGroups
@@ -61,8 +63,9 @@ export class GroupUpdate {
     wanted: readonly string[] | undefined,
     { principal, signal, allow }: UpdateOptions,
   ): Promise<GroupChanges> {
+    const { table, connection } = this.#deps
+    connection.assertUp()
     const found = await this.#deps.groups.reread(signal)
-    const { table } = this.#deps
     const changes = [...found.added, ...found.changed, ...found.removed]
     for (const group of wanted ?? [])
       if (!changes.includes(group) && !table.all().some((entry) => entry.group === group))

@@ -48,7 +48,8 @@ export class ProcessGroups {
    * @throws {AgentError} SUPERVISOR_FAULT with `fault` CANT_REREAD, SUPERVISOR_UNREACHABLE
    */
   async reread(signal?: AbortSignal): Promise<GroupChanges> {
-    this.#connection.assertUp()
+    const { trouble } = this.#connection
+    if (trouble) throw trouble
     const answer = await this.#rpc.call('supervisor.reloadConfig', [], signal ? { signal } : {})
     const [[added, changed, removed]] = parsed(Reread, answer)
     const own = (names: string[]) => names.filter((name) => name !== LISTENER_GROUP)

@@ -114,8 +114,9 @@ export class SupervisorService {
   }
 
   /** Compares files and running groups. The agent's own listener group is left out. */
-  reread(signal?: AbortSignal): Promise<GroupChanges> {
-    return this.#deps.groups.reread(signal)
+  async reread(signal?: AbortSignal): Promise<GroupChanges> {
+    this.#deps.connection.assertUp()
+    return await this.#deps.groups.reread(signal)
   }
 
   /** As {@link GroupUpdate.judge}. */
