@@ -1,6 +1,6 @@
-# Brings what the demo and the tests need, into this checkout only: npm packages into node_modules, and Debian's
-# supervisor (with python3 where the host has none) unpacked into .dev/root. Installs nothing, starts nothing and
-# needs no root. Source it with the checkout as working directory, then call bring.
+# Brings what the demo and the tests need, into this checkout only: npm packages into node_modules, Debian's supervisor
+# (with python3 where the host has none) unpacked into .dev/root, and for the tests Debian's cron into .dev/cron.
+# Installs nothing, starts nothing and needs no root. Source it with the checkout as working directory, then call bring.
 # SUPERVISOR_UNPACK=1 unpacks a supervisor of its own even where the host has one.
 
 say() { printf '%s\n' "$*" >&2; }
@@ -116,6 +116,27 @@ bring_supervisor() {
   say "bringing Debian's supervisor into .dev (nothing is installed)"
   unpack_supervisor
   supervisor_runs || fail "the supervisor in .dev/root does not run: remove .dev and try again"
+}
+
+# Debian's cron, for the tests: they start it in namespaces of their own, and are skipped where it cannot be had.
+bring_cron() {
+  [ -x .dev/cron/usr/sbin/cron ] && return
+  say "bringing Debian's cron into .dev (nothing is installed)"
+  unpack_cron || say "it cannot be had (see .dev/deb/cron/apt.log); the tests that need it are skipped"
+}
+
+unpack_cron() {
+  command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || return 1
+  rm -rf .dev/cron .dev/cron.new .dev/deb/cron
+  mkdir -p .dev/cron.new .dev/deb/cron
+  write_apt_config
+  log=.dev/deb/cron/apt.log
+  download_cron >"$log" 2>&1 || { own_lists && download_cron; } >>"$log" 2>&1 || return 1
+  dpkg-deb -x .dev/deb/cron/cron_*.deb .dev/cron.new >>"$log" 2>&1 && mv .dev/cron.new .dev/cron
+}
+
+download_cron() {
+  (cd .dev/deb/cron && APT_CONFIG=../../apt/apt.conf apt-get download cron </dev/null)
 }
 
 bring() {
