@@ -1,0 +1,99 @@
+// The jobs of others in a crontab: what they run and with which variables, and whether one can become an entry.
+import { createHash } from 'node:crypto'
+import { commandProblem } from './entry-text.ts'
+import { parseSchedule } from './schedule.ts'
+import type { CrontabTable } from './table.ts'
+import { bare, type JobLine, linesOf, readLine, shown } from './table-lines.ts'
+import { type Owner, OwnerWatch } from './table-tools.ts'
+
+export interface ForeignJob {
+  /** By its bytes, and by its place among equal lines. */
+  key: string
+  /** As `crontab -l` counts, from 1. */
+  line: number
+  /** Where it begins in `foreign`, and its bytes with their end: to take it out. */
+  at: number
+  text: string
+  schedule: string
+  command: string
+  stdin: string | null
+  /** What the lines above it set; the last of a name wins. Gathered when asked: both may be thousands. */
+  environment: () => Record<string, string>
+  owner: Owner | null
+  /** Why it cannot be imported; empty when it can. */
+  obstacles: readonly string[]
+}
+
+/** Variables that do not reach the job, or cannot be set. */
+const HARMLESS = new Set(['MAILTO', 'MAILFROM', 'CONTENT_TYPE', 'CONTENT_TRANSFER_ENCODING', 'LOGNAME'])
+const SHELL = '/bin/sh'
+const NAMES_SHOWN = 5
+
+/** Every job that is not ours. A NUL ends a line for cron, so what follows it is a job too. */
+export function foreignJobs(table: CrontabTable): ForeignJob[] {
+  const jobs: ForeignJob[] = []
+  const counts = new Map<string, number>()
+  const owners = new OwnerWatch()
+  const variables: (readonly [name: string, value: string])[] = []
+  const bearing = new Set<string>()
+  const above = table.block?.isOnTop ? linesOf(table.block.text).length : 0
+  let at = 0
+  for (const [i, text] of linesOf(table.foreign).entries()) {
+    const parts = bare(text).split('\0')
+    for (const part of parts) {
+      const owner = owners.see(part)
+      const line = readLine(part)
+      if (line.kind === 'environment') {
+        const [name, value] = [shown(line.name), shown(line.value)]
+        variables.push([name, value])
+        if (bears(name, value)) bearing.add(name)
+        else bearing.delete(name)
+      }
+      if (line.kind !== 'job') continue
+      const hash = createHash('sha256').update(part, 'latin1').digest('hex').slice(0, 16)
+      const count = (counts.get(hash) ?? 0) + 1
+      counts.set(hash, count)
+      const set = variables.length
+      const job = {
+        schedule: shown(line.schedule),
+        command: shown(line.command),
+        stdin: line.stdin === null ? null : shown(line.stdin),
+      }
+      const obstacles = obstaclesOf({ ...line, ...job, isCut: parts.length > 1 }, bearing)
+      const environment = () => Object.fromEntries(variables.slice(0, set))
+      jobs.push({
+        key: `${hash}-${count}`,
+        line: above + i + 1,
+        at,
+        text,
+        ...job,
+        environment,
+        owner,
+        obstacles,
+      })
+    }
+    at += text.length
+  }
+  return jobs
+}
+
+function obstaclesOf(job: JobLine & { isCut: boolean }, bearing: ReadonlySet<string>): string[] {
+  const obstacles: string[] = []
+  if (job.isCut) obstacles.push('its line holds a NUL byte, at which cron begins another line')
+  const schedule = parseSchedule(job.schedule)
+  if (schedule.kind === 'problem') obstacles.push(`its schedule: ${schedule.problem}`)
+  const wrong = commandProblem(job.command)
+  if (wrong !== null) obstacles.push(`its command ${wrong}`)
+  if (job.stdin !== null) obstacles.push('it is given input after a %, which entries do not have')
+  if (job.isTwofold)
+    obstacles.push("two backslashes are one to Debian's cron and two to cronie: write the line without them")
+  const names = [...bearing].slice(0, NAMES_SHOWN).join(', ')
+  const more = bearing.size > NAMES_SHOWN ? ` and ${bearing.size - NAMES_SHOWN} more` : ''
+  if (names !== '') obstacles.push(`lines above it set ${names}${more}, which an entry does not see`)
+  return obstacles
+}
+
+/** Whether a variable can change what a job does. */
+function bears(name: string, value: string): boolean {
+  return !HARMLESS.has(name) && !(name === 'SHELL' && value === SHELL)
+}
