@@ -86,8 +86,7 @@ function evenly(minutes: readonly number[]): string | null {
 function days(schedule: TimedSchedule): string {
   const { day, weekday } = daysInWords(schedule)
   const isEveryDay = areDaysJoined(schedule) ? day === '' && weekday === '' : day === '' || weekday === ''
-  if (isEveryDay)
-    return times(schedule).startsWith('at ') && schedule.hour.values.length < 24 ? 'every day' : ''
+  if (isEveryDay) return schedule.hour.values.length < 24 ? 'every day' : ''
   if (day === '') return `on ${weekday}`
   if (weekday === '') return `on ${day}`
   return areDaysJoined(schedule) ? `on ${day}, if that is ${weekday}` : `on ${day}, and on ${weekday}`

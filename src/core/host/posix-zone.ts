@@ -46,15 +46,16 @@ export function changesAround({ standard, summer }: PosixZone, atMs: number): Zo
   if (!summer) return []
   const year = new Date(atMs).getUTCFullYear()
   const changes: ZoneChange[] = []
-  for (const one of [year - 1, year, year + 1]) {
+  for (let one = year - 2; one <= year + 2; one++) {
     const into = { atMs: instantOf(summer.from, one, standard), before: standard, after: summer.offset }
     const out = { atMs: instantOf(summer.to, one, summer.offset), before: summer.offset, after: standard }
     changes.push(into, out)
   }
+  const isNear = (at: number) => Math.abs(new Date(at).getUTCFullYear() - year) <= 1
   // summer time all the year round ends and begins in one instant
   return changes
     .toSorted((a, b) => a.atMs - b.atMs)
-    .filter(({ atMs: at }, i, all) => all[i + 1]?.atMs !== at && all[i - 1]?.atMs !== at)
+    .filter(({ atMs: at }, i, all) => isNear(at) && all[i + 1]?.atMs !== at && all[i - 1]?.atMs !== at)
 }
 
 /** Seconds east of UTC at that instant. */
