@@ -44,7 +44,7 @@ export function isRemnant(lines: readonly string[], at: number): boolean {
   if (markerOf(line) !== null || jobOf(line) !== null) return true
   const id = jobOf(below)
   if (id !== null && line.startsWith(`# ${id} `)) return true
-  return at === 0 && line === '\n' && markerOf(below)?.kind === 'begin'
+  return at === 0 && unixed(line) === '' && markerOf(below)?.kind === 'begin'
 }
 
 function altered({ at, kind }: MarkerLine, line: string): Damage {
@@ -68,7 +68,13 @@ function outside(line: string, at: number): Damage[] {
 }
 
 function jobOf(line: string): string | null {
-  return line.includes(SHIM) ? (readManagedLine(bare(line))?.id ?? null) : null
+  return line.includes(SHIM) ? (readManagedLine(unixed(line))?.id ?? null) : null
+}
+
+/** A line without its end, also without that of an editor that writes CR LF. */
+function unixed(line: string): string {
+  const text = bare(line)
+  return text.endsWith('\r') ? text.slice(0, -1) : text
 }
 
 function found(kind: Damage['kind'], line: number, what: string): Damage {

@@ -21,7 +21,7 @@ export interface ForeignJob {
   environment: () => Record<string, string>
   owner: Owner | null
   /** Why it cannot be imported; empty when it can. */
-  obstacles: readonly string[]
+  obstacles: () => string[]
 }
 
 /** Variables that do not reach the job, or cannot be set. */
@@ -35,32 +35,26 @@ export function foreignJobs(table: CrontabTable): ForeignJob[] {
   const counts = new Map<string, number>()
   const owners = new OwnerWatch()
   const variables: (readonly [name: string, value: string])[] = []
-  const bearing = new Set<string>()
   const above = table.block?.isOnTop ? linesOf(table.block.text).length : 0
   let at = 0
   for (const [i, text] of linesOf(table.foreign).entries()) {
     const parts = bare(text).split('\0')
     for (const part of parts) {
-      const owner = owners.see(part)
       const line = readLine(part)
-      if (line.kind === 'environment') {
-        const [name, value] = [shown(line.name), shown(line.value)]
-        variables.push([name, value])
-        if (bears(name, value)) bearing.add(name)
-        else bearing.delete(name)
-      }
+      const owner = owners.see(part, line)
+      if (line.kind === 'environment') variables.push([shown(line.name), shown(line.value)])
       if (line.kind !== 'job') continue
       const hash = createHash('sha256').update(part, 'latin1').digest('hex').slice(0, 16)
       const count = (counts.get(hash) ?? 0) + 1
       counts.set(hash, count)
       const set = variables.length
+      const environment = () => Object.fromEntries(variables.slice(0, set))
       const job = {
         schedule: shown(line.schedule),
         command: shown(line.command),
         stdin: line.stdin === null ? null : shown(line.stdin),
       }
-      const obstacles = obstaclesOf({ ...line, ...job, isCut: parts.length > 1 }, bearing)
-      const environment = () => Object.fromEntries(variables.slice(0, set))
+      const obstacles = () => obstaclesOf({ ...line, ...job, isCut: parts.length > 1 }, environment())
       jobs.push({
         key: `${hash}-${count}`,
         line: above + i + 1,
@@ -77,7 +71,10 @@ export function foreignJobs(table: CrontabTable): ForeignJob[] {
   return jobs
 }
 
-function obstaclesOf(job: JobLine & { isCut: boolean }, bearing: ReadonlySet<string>): string[] {
+function obstaclesOf(
+  job: JobLine & { isCut: boolean },
+  environment: Readonly<Record<string, string>>,
+): string[] {
   const obstacles: string[] = []
   if (job.isCut) obstacles.push('its line holds a NUL byte, at which cron begins another line')
   const schedule = parseSchedule(job.schedule)
@@ -87,9 +84,12 @@ function obstaclesOf(job: JobLine & { isCut: boolean }, bearing: ReadonlySet<str
   if (job.stdin !== null) obstacles.push('it is given input after a %, which entries do not have')
   if (job.isTwofold)
     obstacles.push("two backslashes are one to Debian's cron and two to cronie: write the line without them")
-  const names = [...bearing].slice(0, NAMES_SHOWN).join(', ')
-  const more = bearing.size > NAMES_SHOWN ? ` and ${bearing.size - NAMES_SHOWN} more` : ''
-  if (names !== '') obstacles.push(`lines above it set ${names}${more}, which an entry does not see`)
+  const names = Object.entries(environment).flatMap(([name, value]) => (bears(name, value) ? [name] : []))
+  const more = names.length > NAMES_SHOWN ? ` and ${names.length - NAMES_SHOWN} more` : ''
+  if (names.length > 0)
+    obstacles.push(
+      `lines above it set ${names.slice(0, NAMES_SHOWN).join(', ')}${more}, which an entry does not see`,
+    )
   return obstacles
 }
 

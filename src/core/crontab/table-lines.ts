@@ -26,6 +26,8 @@ const ENVIRONMENT = /^[ \t]*(?:"([^"]*)"|'([^']*)'|([^ \t\n\v\f\r"'=][^ \t\n\v\f
 const TIMED = /^((?:[^ \t]+[ \t]+){4}[^ \t]+)[ \t]+([^ \t].*)$/s
 const NAMED = /^(@[^ \t]+)[ \t]+([^ \t].*)$/s
 
+const BEYOND_ASCII = /[^\0-\x7f]/
+
 /** Text in lines, each with its own end; the last may have none. */
 export function linesOf(text: string): string[] {
   return text.match(/[^\n]*\n|[^\n]+$/g) ?? []
@@ -51,7 +53,7 @@ export function readLine(text: string): CrontabLine {
 
 /** Latin-1 text that holds UTF-8, as it is shown. */
 export function shown(text: string): string {
-  return Buffer.from(text, 'latin1').toString('utf8')
+  return BEYOND_ASCII.test(text) ? Buffer.from(text, 'latin1').toString('utf8') : text
 }
 
 /** Text as the bytes of its UTF-8, in latin-1. */

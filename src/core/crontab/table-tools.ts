@@ -1,4 +1,4 @@
-import { readLine, shown } from './table-lines.ts'
+import { type CrontabLine, shown } from './table-lines.ts'
 
 /** A tool that writes crontabs, by the mark that it leaves. */
 export interface Owner {
@@ -30,8 +30,8 @@ export class OwnerWatch {
   #around: { owner: Owner; end: RegExp } | null = null
 
   /** Takes the next line, without its end; the owner of it, if it is a job. */
-  see(line: string): Owner | null {
-    if (readLine(line).kind !== 'comment') {
+  see(line: string, { kind }: CrontabLine): Owner | null {
+    if (kind !== 'comment') {
       const owner = this.#above ?? this.#around?.owner ?? null
       this.#above = null
       return owner

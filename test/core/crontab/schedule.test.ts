@@ -8,7 +8,8 @@ import { scheduleWarnings } from '../../../src/core/crontab/schedule-warnings.ts
 import { describeSchedule } from '../../../src/core/crontab/schedule-words.ts'
 import { localZone, UTC, type Zone } from '../../../src/core/host/zone.ts'
 import { CronHost, noCron } from '../../fixtures/crontab.ts'
-import { type MadeField, madeSchedule, Random } from './random.ts'
+import { naiveRuns, ticksOf } from './naive-cron.ts'
+import { madeSchedule, Random } from './random.ts'
 
 const ZONES = '/usr/share/zoneinfo'
 const skip = existsSync(`${ZONES}/Europe/Berlin`) ? false : 'this host has no time zones'
@@ -208,25 +209,19 @@ const WINDOWS = [
 const EACH = 90
 const DAYS = 3
 
-interface Tick {
-  atMs: number
-  /** Minutes that the wall clock has counted. */
-  wall: number
-}
-
 await t.test('random schedules against a loop over every minute', { skip }, (t) => {
   const seed = Number(process.env['SEED'] ?? 20260101)
   const random = new Random(seed)
   let runs = 0
   let late = 0
   for (const [name, from] of WINDOWS) {
-    const ticks = ticksOf(name, Date.parse(`${from}T00:00Z`))
+    const ticks = ticksOf(name, Date.parse(`${from}T00:00Z`), DAYS)
     const zone = zoneOf(name)
     for (let i = 0; i < EACH; i++) {
       const fields = madeSchedule(random, 30)
       const text = fields.map((field) => field.text).join(' ')
       const schedule = parseSchedule(text)
-      const expected = naive(fields, ticks)
+      const expected = naiveRuns(fields, ticks)
       if (schedule.kind !== 'timed') {
         // one that never comes true
         if (schedule.kind === 'problem') t.match(schedule.problem, 'never comes', text)
@@ -257,53 +252,6 @@ await t.test('random schedules against a loop over every minute', { skip }, (t) 
   t.ok(runs > 50_000 && late > 20, 'there was something to compare')
   t.end()
 })
-
-/** The minutes of some days as the host's clock shows them, by the zones that Node has of its own. */
-function ticksOf(zone: string, fromMs: number): Tick[] {
-  const format = new Intl.DateTimeFormat('en', {
-    timeZone: zone,
-    hourCycle: 'h23',
-    year: 'numeric',
-    month: 'numeric',
-    day: 'numeric',
-    hour: 'numeric',
-    minute: 'numeric',
-  })
-  return Array.from({ length: DAYS * 1440 }, (_, i) => {
-    const atMs = fromMs + i * 60_000
-    const parts = Object.fromEntries(
-      format.formatToParts(atMs).map(({ type, value }) => [type, Number(value)]),
-    )
-    const { year = 0, month = 0, day = 0, hour = 0, minute = 0 } = parts
-    return { atMs, wall: Date.UTC(year, month - 1, day, hour, minute) / 60_000 }
-  })
-}
-
-/** What the daemon's loop does, a minute at a time: see the head of schedule-next.ts for the rules. */
-function naive(schedule: readonly MadeField[], ticks: readonly Tick[]): number[] {
-  const [minute, hour, day, month, weekday] = schedule
-  if (!minute || !hour || !day || !month || !weekday) throw new Error('five fields')
-  const starred = (field: MadeField) => field.text.startsWith('*')
-  const matches = (wall: number): boolean => {
-    if (!minute.allows.has(wall % 60) || !hour.allows.has(Math.floor(wall / 60) % 24)) return false
-    const date = new Date(wall * 60_000)
-    const byDay = day.allows.has(date.getUTCDate())
-    const byWeekday = weekday.allows.has(date.getUTCDay())
-    const isDay = starred(day) || starred(weekday) ? byDay && byWeekday : byDay || byWeekday
-    return isDay && month.allows.has(date.getUTCMonth() + 1)
-  }
-  const isWild = starred(minute) || starred(hour)
-  const runs: number[] = []
-  let done = (ticks[0]?.wall ?? 0) - 1
-  for (const { atMs, wall } of ticks) {
-    const ahead = wall - done
-    if (isWild || Math.abs(ahead) > 180) {
-      if (matches(wall)) runs.push(atMs)
-      done = wall
-    } else while (done < wall) if (matches(++done)) runs.push(atMs)
-  }
-  return runs
-}
 
 function show(atMs: number): string {
   return new Date(atMs).toISOString()
