@@ -12,8 +12,6 @@ export interface Ejected {
   warnings: readonly string[]
 }
 
-/** What the shim gives a job; cron's own is shorter. */
-const PATH = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin; '
 /** Debian's cron takes 998 bytes. */
 const COMMAND_MAX = 998
 
@@ -31,7 +29,7 @@ export function ejectEntry(
   const { id, name, schedule, enabled } = entry
   const plain = plainCommand(entry)
   const needsScript = plain === null
-  const command = plain ?? `${PATH}/bin/sh ${shellQuoted(`${spoolDir}/.scripts/${id}.sh`)}`
+  const command = plain ?? `/bin/sh ${shellQuoted(`${spoolDir}/.scripts/${id}.sh`)}`
   if (needsScript) warnings.push(`${id} goes on in its script below ${spoolDir}/.scripts, which must stay`)
   if (!enabled) warnings.push(`${id} is disabled: its line is a comment`)
   const line = `${enabled ? '' : '# '}${schedule} ${command.replaceAll('%', '\\%')}`
@@ -54,17 +52,17 @@ function isSame(entry: BlockEntry, original: string): boolean {
 /** Null when a crontab cannot hold it. */
 function plainCommand({ command, env = {}, isSecret }: BlockEntry): string | null {
   const variables = Object.entries(env).map(([name, value]) => `export ${name}=${shellQuoted(value)}; `)
-  const text = `${command.startsWith('PATH=') ? '' : PATH}${variables.join('')}${command}`
+  const text = variables.join('') + command
   const isShort = written(text.replaceAll('%', '\\%')).length <= COMMAND_MAX
   return !isSecret && isShort && isInlineSafe(text) ? text : null
 }
 
 function lossesOf({ id, noOverlap, timeoutMs, splayMs }: BlockEntry): string[] {
   const lost = [
-    noOverlap ? 'runs may overlap' : '',
+    'nobody keeps its results',
+    noOverlap ? 'its runs may overlap' : '',
     timeoutMs === undefined ? '' : 'nothing ends it after its time',
     splayMs === undefined ? '' : 'it starts without its delay',
   ].filter((text) => text !== '')
-  const told = ['cron mails its output, and nobody keeps its results', ...lost].join('; ')
-  return [`${id} is an ordinary line of its user now: ${told}`]
+  return [`${id} is an ordinary line of its user now: ${lost.join(', ')}`]
 }

@@ -22,17 +22,19 @@ export interface ForeignJob {
   owner: Owner | null
   /** Why it cannot be imported; empty when it can. */
   obstacles: () => string[]
+  /** What an import would change nevertheless. */
+  warnings: () => string[]
 }
 
-/** Variables that do not reach the job, or cannot be set. */
-const HARMLESS = new Set(['MAILTO', 'MAILFROM', 'CONTENT_TYPE', 'CONTENT_TRANSFER_ENCODING', 'LOGNAME'])
+/** Variables for cron's mails. */
+const MAIL = new Set(['MAILTO', 'MAILFROM', 'CONTENT_TYPE', 'CONTENT_TRANSFER_ENCODING'])
 const SHELL = '/bin/sh'
 const NAMES_SHOWN = 5
 
 /** Every job that is not ours. A NUL ends a line for cron, so what follows it is a job too. */
 export function foreignJobs(table: CrontabTable): ForeignJob[] {
   const jobs: ForeignJob[] = []
-  const counts = new Map<string, number>()
+  const keys = new Keys()
   const owners = new OwnerWatch()
   const variables: (readonly [name: string, value: string])[] = []
   const above = table.block?.isOnTop ? linesOf(table.block.text).length : 0
@@ -44,31 +46,50 @@ export function foreignJobs(table: CrontabTable): ForeignJob[] {
       const owner = owners.see(part, line)
       if (line.kind === 'environment') variables.push([shown(line.name), shown(line.value)])
       if (line.kind !== 'job') continue
-      const hash = createHash('sha256').update(part, 'latin1').digest('hex').slice(0, 16)
-      const count = (counts.get(hash) ?? 0) + 1
-      counts.set(hash, count)
       const set = variables.length
       const environment = () => Object.fromEntries(variables.slice(0, set))
-      const job = {
-        schedule: shown(line.schedule),
-        command: shown(line.command),
-        stdin: line.stdin === null ? null : shown(line.stdin),
-      }
-      const obstacles = () => obstaclesOf({ ...line, ...job, isCut: parts.length > 1 }, environment())
-      jobs.push({
-        key: `${hash}-${count}`,
-        line: above + i + 1,
-        at,
-        text,
-        ...job,
-        environment,
-        owner,
-        obstacles,
-      })
+      const place = { key: keys.next(part), line: above + i + 1, at, text }
+      jobs.push({ ...place, ...jobOf(line, { owner, environment, isCut: parts.length > 1 }) })
     }
     at += text.length
   }
   return jobs
+}
+
+class Keys {
+  readonly #counts = new Map<string, number>()
+
+  next(line: string): string {
+    const hash = createHash('sha256').update(line, 'latin1').digest('hex').slice(0, 16)
+    const count = (this.#counts.get(hash) ?? 0) + 1
+    this.#counts.set(hash, count)
+    return `${hash}-${count}`
+  }
+}
+
+interface Around {
+  owner: Owner | null
+  environment: () => Record<string, string>
+  /** Its line holds a NUL. */
+  isCut: boolean
+}
+
+function jobOf(
+  line: JobLine,
+  { owner, environment, isCut }: Around,
+): Omit<ForeignJob, 'key' | 'line' | 'at' | 'text'> {
+  const job = {
+    schedule: shown(line.schedule),
+    command: shown(line.command),
+    stdin: line.stdin === null ? null : shown(line.stdin),
+  }
+  return {
+    ...job,
+    environment,
+    owner,
+    obstacles: () => obstaclesOf({ ...line, ...job, isCut }, environment()),
+    warnings: () => warningsOf(owner, environment()),
+  }
 }
 
 function obstaclesOf(
@@ -93,7 +114,17 @@ function obstaclesOf(
   return obstacles
 }
 
-/** Whether a variable can change what a job does. */
+function warningsOf(owner: Owner | null, environment: Readonly<Record<string, string>>): string[] {
+  const mail = Object.keys(environment).filter((name) => MAIL.has(name))
+  return [
+    ...(owner ? [`${owner.tool} wrote that line, and will write it again beside the entry`] : []),
+    ...(mail.length > 0
+      ? [`lines above it set ${mail.join(', ')}; what an entry prints is mailed to its user`]
+      : []),
+  ]
+}
+
+/** Whether a variable can change what a job does. LOGNAME cannot be set, and that shell is cron's own. */
 function bears(name: string, value: string): boolean {
-  return !HARMLESS.has(name) && !(name === 'SHELL' && value === SHELL)
+  return !MAIL.has(name) && name !== 'LOGNAME' && !(name === 'SHELL' && value === SHELL)
 }

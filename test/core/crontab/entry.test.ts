@@ -173,14 +173,12 @@ await t.test('what is written reads back: random commands and variables', (t) =>
 
 await t.test('an entry becomes an ordinary line again', (t) => {
   const where = { spoolDir: '/srv/spool' }
-  const path = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin; '
   const eject = (more: Partial<BlockEntry>, original?: string) =>
     ejectEntry(entryOf(more), { ...where, original })
-  t.match(eject({}), { lines: `# job Job\n5 4 * * * ${path}true\n`, needsScript: false })
+  t.match(eject({}), { lines: `# job Job\n5 4 * * * true\n`, needsScript: false })
   t.match(eject({ command: 'date +%F' }).lines, 'date +\\%F\n')
-  t.match(eject({ env: { A: "it's" } }).lines, `${path}export A='it'\\''s'; true\n`)
-  t.match(eject({ command: 'PATH=/x; true' }).lines, '* PATH=/x; true\n')
-  t.match(eject({ enabled: false }).lines, `# 5 4 * * * ${path}true\n`, 'a disabled one as a comment')
+  t.match(eject({ env: { A: "it's" } }).lines, `export A='it'\\''s'; true\n`)
+  t.match(eject({ enabled: false }).lines, `# 5 4 * * * true\n`, 'a disabled one as a comment')
   for (const more of [
     { command: 'a\nb' },
     { command: 'a\\\\b' },
@@ -188,7 +186,7 @@ await t.test('an entry becomes an ordinary line again', (t) => {
     { isSecret: true },
   ]) {
     const { lines, needsScript, warnings } = eject(more)
-    t.equal(lines, `# job Job\n5 4 * * * ${path}/bin/sh '/srv/spool/.scripts/job.sh'\n`)
+    t.equal(lines, `# job Job\n5 4 * * * /bin/sh '/srv/spool/.scripts/job.sh'\n`)
     t.ok(needsScript && warnings.some((one) => one.includes('which must stay')))
   }
   t.match(
@@ -199,7 +197,7 @@ await t.test('an entry becomes an ordinary line again', (t) => {
   t.equal(eject({}, original).lines, original, 'the line that it was comes back as it was')
   t.equal(eject({}, '5 4 * * * true').lines, '5 4 * * * true\n')
   for (const other of ['5 4 * * * false\n', '6 4 * * * true\n', '5 4 * * * true%x\n', 'true\n'])
-    t.match(eject({}, other).lines, path, `not ${JSON.stringify(other)}, which says something else`)
+    t.match(eject({}, other).lines, /^# job Job\n/, `not ${JSON.stringify(other)}, which says something else`)
   t.match(eject({ enabled: false }, original).lines, '# 5 4')
   t.end()
 })

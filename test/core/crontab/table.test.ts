@@ -224,6 +224,8 @@ not a job
   t.same(jobs[4]?.environment(), { SHELL: '/bin/sh', MAILTO: 'ops', LANG: 'de' })
   t.equal(new Set(jobs.map(({ key }) => key)).size, jobs.length, 'each has a key of its own')
   t.equal(jobs[5]?.key, jobs[0]?.key.replace(/-1$/, '-2'), 'equal ones are counted')
+  t.same(jobs[0]?.warnings(), [])
+  t.match(jobs[1]?.warnings(), [/Ansible wrote that line/, /set MAILTO; .* mailed to its user/])
   const obstacles = jobs.map((job) => job.obstacles().join('; '))
   t.same(obstacles.slice(0, 4), ['', '', '', ''])
   t.match(obstacles[4], /set LANG, which/)
