@@ -32,9 +32,9 @@ export function expand(text: string, expansions: Expansions): Expanded {
       const accepted = isKnown && isSized && takes(next, type)
       if (!accepted) isRefused = true
       next = null
-      const isPlain = found !== undefined && (type === 's' || 'dui'.includes(type)) && precision === undefined
-      if (accepted && isPlain && width.length <= 4)
-        return padded(found, { flags, width: Number(width), isNumber: type !== 's' })
+      const isPlain = found !== undefined && 'sduixXo'.includes(type) && precision === undefined
+      if (accepted && isPlain && width.length <= 4 && !(flags.includes('#') && 'xXo'.includes(type)))
+        return padded(inBase(found, type), { flags, width: Number(width), isNumber: type !== 's' })
       unknown.push(whole)
       return whole
     },
@@ -50,10 +50,22 @@ function takes(value: string | number | null, type: string): boolean {
   return type !== '' && 'diuoxXeEfFgG'.includes(type)
 }
 
+function inBase(value: string | number, type: string): string | number {
+  if (type === 'o') return value.toString(8)
+  if (type === 'x') return value.toString(16)
+  return type === 'X' ? value.toString(16).toUpperCase() : value
+}
+
 function padded(value: string | number, form: { flags: string; width: number; isNumber: boolean }): string {
   const { flags, width, isNumber } = form
   const plus =
-    isNumber && Number(value) >= 0 ? (flags.includes('+') ? '+' : flags.includes(' ') ? ' ' : '') : ''
+    isNumber && !String(value).startsWith('-')
+      ? flags.includes('+')
+        ? '+'
+        : flags.includes(' ')
+          ? ' '
+          : ''
+      : ''
   const text = plus + String(value)
   if (flags.includes('-')) return text.padEnd(width)
   if (!isNumber || !flags.includes('0')) return text.padStart(width)

@@ -58,6 +58,8 @@ export function parseConfigText(text: string, file: string): ParsedConfig {
  */
 export class ConfigReader {
   readonly errors: ConfigError[] = []
+  /** Every header as it was met. */
+  readonly headers: (Place & { header: string })[] = []
   readonly #drafts = new Map<string, Draft>()
 
   /** Adds a file. With `here`, `%(here)s` stands for that folder in all that it says. */
@@ -103,6 +105,7 @@ export class ConfigReader {
   }
 
   #open(header: string, place: Place): Draft {
+    this.headers.push({ header, ...place })
     const draft = this.#drafts.get(header) ?? { header, keys: new Map<string, Value>(), ...place }
     this.#drafts.set(header, draft)
     return draft

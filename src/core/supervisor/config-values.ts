@@ -68,6 +68,11 @@ export function readExitCodes(text: string): number[] | null {
   return isRight ? codes.filter((code) => code !== null) : null
 }
 
+/** The words of a list with commas; an empty text has none. */
+export function readList(text: string): string[] {
+  return text === '' ? [] : text.split(',').map(strip)
+}
+
 /** A signal by name, with or without SIG, or by number, as Python on Linux knows it; without SIG. */
 export function readSignal(text: string): string | null {
   const number = readInteger(text)

@@ -1,10 +1,10 @@
 import { constants } from 'node:fs'
-import { access, open, stat } from 'node:fs/promises'
+import { access, stat } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { dirname, isAbsolute } from 'node:path'
 import { type Expansions, environmentExpansions, expand } from './config-expand.ts'
-import { ConfigReader, type ConfigSection } from './config-file.ts'
-import { words } from './config-text.ts'
+import type { ConfigSection } from './config-file.ts'
+import { readConfigTree } from './config-tree.ts'
 import { findProgramDir } from './discovery-folder.ts'
 import {
   parseSupervisordArgv,
@@ -13,10 +13,7 @@ import {
   type SupervisordProcess,
   searchPaths,
 } from './discovery-process.ts'
-import { globFiles, joinPath } from './glob-files.ts'
-
-const MAX_FILE_BYTES = 1024 * 1024
-const MAX_FILES = 2000
+import { joinPath } from './glob-files.ts'
 
 /** How a running supervisord is configured, as far as can be seen. */
 export interface Discovery {
@@ -137,63 +134,10 @@ async function readFiles(
   expansions: Expansions,
   problems: string[],
 ): Promise<ReadFiles> {
-  const reader = new ConfigReader()
   if (mainFile === null) return { includes: [], files: [], sections: [] }
-  const files: string[] = []
-  const add = async (file: string): Promise<void> => {
-    const text = await readConfig(file, problems)
-    if (text === null) return
-    reader.read(text, file, dirname(file))
-    files.push(file)
-  }
-  await add(mainFile)
-  const includes = includesOf(reader.sections(), mainFile, expansions, problems)
-  for (const pattern of includes)
-    for (const file of await globFiles(pattern)) {
-      if (files.length < MAX_FILES) await add(file)
-      else if (files.length === MAX_FILES)
-        problems.push(`more than ${MAX_FILES} files are included: the rest was not read`)
-      if (files.length > MAX_FILES) break
-    }
-  problems.push(...reader.errors.map(({ file, line, message }) => `${file}:${line}: ${message}`))
-  return { includes, files, sections: reader.sections() }
-}
-
-function includesOf(
-  sections: ConfigSection[],
-  mainFile: string,
-  expansions: Expansions,
-  problems: string[],
-): string[] {
-  const files = sections.find(({ header }) => header === 'include')?.keys.get('files')
-  if (files === undefined) return []
-  const { value, unknown } = expand(files, expansions)
-  if (unknown.length > 0)
-    problems.push(`${mainFile}: [include] files holds ${unknown.join(', ')}, which cannot be expanded here`)
-  return words(value).map((pattern) => joinPath(dirname(mainFile), pattern))
-}
-
-/** supervisord passes over what it cannot open; a directory or a dangling link is nothing to report. */
-async function readConfig(file: string, problems: string[]): Promise<string | null> {
-  if (!(await isFile(file))) return null
-  try {
-    const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK)
-    try {
-      const buffer = Buffer.alloc(MAX_FILE_BYTES + 1)
-      const { bytesRead } = await handle.read(buffer, 0, buffer.length, 0)
-      if (bytesRead > MAX_FILE_BYTES) problems.push(`${file} is longer than 1 MiB: the rest was not read`)
-      return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(
-        buffer.subarray(0, Math.min(bytesRead, MAX_FILE_BYTES)),
-      )
-    } finally {
-      await handle.close()
-    }
-  } catch (error) {
-    const reason =
-      error instanceof TypeError ? 'it is not UTF-8' : error instanceof Error ? error.message : String(error)
-    problems.push(`${file} cannot be read: ${reason}`)
-    return null
-  }
+  const { includes, files, sections, errors, problems: unread } = await readConfigTree(mainFile, expansions)
+  problems.push(...unread, ...errors.map(({ file, line, message }) => `${file}:${line}: ${message}`))
+  return { includes, files, sections }
 }
 
 interface LogPlace {

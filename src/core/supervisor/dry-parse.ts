@@ -1,15 +1,13 @@
 import { execFile } from 'node:child_process'
 import { basename } from 'node:path'
 import { AgentError } from '../../protocol/errors.ts'
+import type { Overlay } from './config-tree.ts'
 import type { Discovery } from './discovery.ts'
 import { DRY_PARSE } from './dry-parse-script.ts'
 
 const PARSE_MS = 10_000
 
 export type Verdict = { judged: false } | { judged: true; fault: string | null }
-
-/** Files as they would be: bytes by absolute path; null for one that would be gone. */
-export type Overlay = ReadonlyMap<string, Uint8Array | null>
 
 /**
  * Lets supervisord's own parser, under its own interpreter, user, folder and environment, judge the files as they

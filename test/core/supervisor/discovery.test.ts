@@ -307,7 +307,7 @@ await t.test('what is missing is a problem, never a failure', async (t) => {
   t.same(latin.problems, [])
   writeFileSync(join(folder, 'x.ini'), Buffer.from('[program:x]\ncommand=caf\xe9\n', 'latin1'))
   const again = await discover({ pid: null, ...AUTO, configFile: join(folder, 'supervisord.conf') })
-  t.match(again.problems, [/x\.ini cannot be read: it is not UTF-8/])
+  t.match(again.problems, [/x\.ini:1: it is not UTF-8/])
 })
 
 await t.test('the main log', async (t) => {
