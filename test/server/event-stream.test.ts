@@ -105,6 +105,8 @@ await t.test('what happened unseen is a gap for everybody, whatever the filter',
   t.strictSame(peer.notes('gap'), [{ subscription: 'e1', epoch: 'e', from: 1, to: 1 }])
 })
 
+const REVISION = '5f0c1ab29e7d4438'
+
 const publishAll: Record<EventType, (bus: EventBus) => void> = {
   'process.state': (bus) =>
     bus.publish('process.state', {
@@ -118,6 +120,13 @@ const publishAll: Record<EventType, (bus: EventBus) => void> = {
   'process.added': (bus) => bus.publish('process.added', { process: 'b', program: 'b', group: 'b' }),
   'process.removed': (bus) => removed(bus, 'a'),
   'supervisor.state': (bus) => bus.publish('supervisor.state', { state: 'running' }),
+  'program.applied': (bus) =>
+    bus.publish('program.applied', { program: 'a', action: 'put', revision: REVISION }),
+  'program.rolledBack': (bus) =>
+    bus.publish('program.rolledBack', { program: 'a', action: 'put', reason: 'x', logTail: 'x' }),
+  'program.drift': (bus) =>
+    bus.publish('program.drift', { program: 'a', file: '/a', revision: REVISION, diff: 'x' }),
+  'program.removed': (bus) => bus.publish('program.removed', { program: 'a' }),
   'agent.started': (bus) => bus.publish('agent.started', { version: '1' }),
   'agent.stopping': (bus) => bus.publish('agent.stopping', { reason: 'x' }),
   'token.revoked': (bus) => bus.publish('token.revoked', { token: 'x' }),
