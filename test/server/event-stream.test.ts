@@ -132,6 +132,15 @@ const publishAll: Record<EventType, (bus: EventBus) => void> = {
   'token.revoked': (bus) => bus.publish('token.revoked', { token: 'x' }),
 }
 const ALL = Object.keys(publishAll) as EventType[]
+/** Those that are about the program a. */
+const OF_A: EventType[] = [
+  'process.state',
+  'process.removed',
+  'program.applied',
+  'program.rolledBack',
+  'program.drift',
+  'program.removed',
+]
 const but = (...types: EventType[]) => ALL.filter((type) => !types.includes(type))
 
 const filters = [
@@ -159,25 +168,25 @@ const filters = [
     it: 'who asked for a program',
     rights: {},
     filter: { programs: ['b'] },
-    shows: but('process.state', 'process.removed', 'token.revoked'),
+    shows: but(...OF_A, 'token.revoked'),
   },
   {
     it: 'who may see one program',
     rights: { programs: ['b'] },
     filter: {},
-    shows: but('process.state', 'process.removed', 'token.revoked'),
+    shows: but(...OF_A, 'token.revoked'),
   },
   {
     it: 'who asks for what it may not see',
     rights: { programs: ['b'] },
     filter: { programs: ['a'] },
-    shows: but('process.state', 'process.removed', 'process.added', 'token.revoked'),
+    shows: but(...OF_A, 'process.added', 'token.revoked'),
   },
   {
     it: 'who may see no program',
     rights: { programs: [] },
     filter: {},
-    shows: but('process.state', 'process.removed', 'process.added', 'token.revoked'),
+    shows: but(...OF_A, 'process.added', 'token.revoked'),
   },
 ]
 for (const { it, rights, filter, shows } of filters)
