@@ -53,7 +53,9 @@ function addMethodCommand(
     positional.forEach((key, index) => {
       const value = args[index]
       const isNothing = value === undefined || (Array.isArray(value) && value.length === 0)
-      if (!isNothing) params[key] = properties[key]?.type === 'integer' ? wholeNumber(String(value)) : value
+      if (!isNothing)
+        params[key] =
+          properties[key]?.type === 'integer' && typeof value === 'string' ? wholeNumber(value) : value
     })
     const options = command.opts<Record<string, unknown>>()
     for (const key of Object.keys(properties)) {

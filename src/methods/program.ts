@@ -54,7 +54,7 @@ const actions: PlanAction[] = [
 ]
 
 /** Carries out what was prepared. */
-function commit(made: Prepared, context: Context, verifyMs?: number | undefined) {
+function commit(made: Prepared, context: Context, verifyMs?: number) {
   const { programs, signal, progress } = context
   return programs.commit(made, { judge: context, verifyMs, signal, onProgress: progress })
 }

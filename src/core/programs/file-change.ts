@@ -71,7 +71,11 @@ async function put({ path, mode, owner }: FileChange, text: string | null): Prom
   else {
     await unlink(path)
     const folder = await open(dirname(path), 'r')
-    await folder.sync().finally(() => folder.close())
+    try {
+      await folder.sync()
+    } finally {
+      await folder.close()
+    }
   }
 }
 

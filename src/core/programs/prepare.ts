@@ -1,4 +1,5 @@
 // From a call to what it would do. Nothing is changed here: a plan shows what comes out of it, a put carries it out.
+import { isDeepStrictEqual } from 'node:util'
 import type { Definition } from '../../protocol/definition.ts'
 import { AgentError } from '../../protocol/errors.ts'
 import type { Principal } from '../access/principal.ts'
@@ -246,7 +247,6 @@ function howOf(before: ProgramState | null, text: string, isSize: boolean): How 
 }
 
 function isOnlySize(before: Definition, now: Definition): boolean {
-  const rest = ({ processes: _processes, ...others }: Definition) =>
-    JSON.stringify(Object.entries(others).toSorted())
-  return before.processes !== now.processes && rest(before) === rest(now)
+  const rest = ({ processes: _processes, ...others }: Definition) => others
+  return before.processes !== now.processes && isDeepStrictEqual(rest(before), rest(now))
 }
