@@ -14,9 +14,7 @@ const AGENT = resolve(ROOT, 'dist/agent.cjs')
 /** What the build writes last, and what it is made from. */
 const LAST_BUILT = resolve(ROOT, 'dist/assets/event-listener.py')
 const SOURCES = ['src', 'assets', 'scripts/build.ts', 'package.json', 'config.example.yaml']
-/** On a host that is busy with other things, each command alone takes seconds. */
-const READY_MS = 60_000
-const COMMAND_MS = 30_000
+const READY_MS = 15_000
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 const ended = new AbortController()
@@ -64,19 +62,14 @@ async function build(): Promise<void> {
 }
 
 function isFresh(product: string, sources: readonly string[]): boolean {
-  try {
-    const made = statSync(product).mtimeMs
-    const isOlder = (path: string): boolean => {
-      const stat = statSync(path)
-      const inside = stat.isDirectory() ? readdirSync(path) : []
-      return stat.mtimeMs < made && inside.every((name) => isOlder(resolve(path, name)))
-    }
-    return sources.every((path) => isOlder(resolve(ROOT, path)))
-  } catch (error) {
-    // not built yet, or a file went while it was looked at
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false
-    throw error
+  const changed = (path: string): number => {
+    const stat = statSync(path)
+    const inside = stat.isDirectory() ? readdirSync(path) : []
+    return Math.max(stat.mtimeMs, ...inside.map((name) => changed(resolve(path, name))))
   }
+  return (
+    existsSync(product) && sources.every((path) => changed(resolve(ROOT, path)) < statSync(product).mtimeMs)
+  )
 }
 
 async function run(demo: DemoFiles): Promise<number> {
@@ -126,22 +119,17 @@ async function start(demo: DemoFiles): Promise<void> {
   supervisor.start()
   await ready(supervisor, supervisorLog, () => agent(demo, '--config', agentConfig, 'listener', 'install'))
   daemon.start()
-  const listen = await ready(daemon, agentLog, () => addressOf(demo))
+  const info = await ready(daemon, agentLog, () =>
+    agent(demo, '--socket', demo.adminSocket, '--json', 'info'),
+  )
+  const { listen } = JSON.parse(info) as { listen: { host: string; port: number } }
   const token = await agent(demo, '--config', agentConfig, 'token', 'create', 'demo', '--role', 'operator')
   writeFileSync(demo.tokenFile, token, { mode: 0o600 })
   introduce(demo, token.trim(), `ws://${listen.host}:${listen.port}/ws`)
 }
 
-/** Where the agent listens. @throws while it does not: its sockets answer before its port is open */
-async function addressOf(demo: DemoFiles): Promise<{ host: string; port: number }> {
-  const info = await agent(demo, '--socket', demo.adminSocket, '--json', 'info')
-  const { listen } = JSON.parse(info) as { listen: { host: string; port: number } | null }
-  if (listen === null) throw new Error('the agent does not listen yet')
-  return listen
-}
-
 /** Repeats a command that needs the service until it works. */
-async function ready<T>(service: KeptService, log: string, command: () => Promise<T>): Promise<T> {
+async function ready(service: KeptService, log: string, command: () => Promise<string>): Promise<string> {
   const deadline = performance.now() + READY_MS
   for (;;) {
     try {
@@ -158,7 +146,7 @@ async function ready<T>(service: KeptService, log: string, command: () => Promis
 async function agent({ folder }: DemoFiles, ...args: string[]): Promise<string> {
   const { stdout } = await promisify(execFile)(process.execPath, [AGENT, ...args], {
     cwd: folder,
-    timeout: COMMAND_MS,
+    timeout: 10_000,
   })
   return stdout
 }
@@ -222,7 +210,7 @@ async function stop({ folder }: DemoFiles): Promise<void> {
 async function clearUp(folder: string): Promise<void> {
   say(`clearing up after a demo that was killed (${folder})`)
   await endAll(folder, () => false)
-  rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
+  rmSync(folder, { recursive: true, force: true })
 }
 
 function endOf(path: string): string {

@@ -122,6 +122,26 @@ export class RecordFiles {
     return file ? readWhole(file.path) : []
   }
 
+  /** What all of them hold. */
+  get totalBytes(): number {
+    return this.#files.reduce((sum, { path }) => sum + sizeOf(path), 0)
+  }
+
+  /** The texts of the oldest file, for what is still wanted of it to be added again; null while it is the newest too. */
+  oldest(): string[] | null {
+    const [file, next] = this.#files
+    return file && next ? readWhole(file.path) : null
+  }
+
+  /** Removes the oldest file, but never the newest. */
+  dropOldest(): void {
+    const [file, next] = this.#files
+    if (!file || !next) return
+    this.#options.onRetain?.(next.first)
+    this.#files.shift()
+    rmSync(file.path, { force: true })
+  }
+
   /**
    * Whole records, oldest first, as of now and later: from the file that holds `from` on, or, with `numberOf`, from
    * nearby. Where a file was removed meanwhile it goes on with the next one.

@@ -77,6 +77,13 @@ export const Run = z.strictObject({
   signal: SignalName.optional(),
   durationMs: z.int().min(0).optional().describe('absent while it runs and when it did not start'),
   verdict: RunVerdict,
+  detail: z
+    .enum(['interrupted', 'output-open', 'output-lost'])
+    .optional()
+    .describe(
+      'interrupted: it was cut off, and how it would have ended is not known; output-open: what it left behind still writes; output-lost: the spool did not take it',
+    ),
+  byHand: z.literal(true).optional().describe('by crontab.run and not by cron'),
   output: z.string().optional().describe('its last 16 KiB; needs logs'),
   masked: z.literal(true).optional().describe('the output is withheld'),
 })

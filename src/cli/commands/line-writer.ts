@@ -1,4 +1,4 @@
-import { paint } from '../paint.ts'
+import { paint } from '../print.ts'
 import { harmless } from '../text.ts'
 
 interface Chunk {

@@ -1,6 +1,5 @@
 import * as z from 'zod'
-import { type AgentEvent, GUARDED_FIELDS, WireEvent } from '../../protocol/events.ts'
-import type { Scope } from '../../protocol/scopes.ts'
+import { type AgentEvent, WireEvent } from '../../protocol/events.ts'
 import type { Source } from './journal-end.ts'
 
 const Recorded = WireEvent.omit({ subscription: true }).strict()
@@ -24,7 +23,7 @@ export interface Sendable {
   readonly type: string | null
   /** The program it is about; null when it concerns the host. */
   readonly program: string | null
-  frame(subscription: string, scopes: ReadonlySet<Scope>): Buffer
+  frame(subscription: string, withLogs: boolean): Buffer
 }
 
 /** What the ring holds. */
@@ -72,9 +71,6 @@ export class StoredGap implements Stored {
   }
 }
 
-type GuardedField = keyof typeof GUARDED_FIELDS
-const GUARDED = Object.keys(GUARDED_FIELDS) as GuardedField[]
-
 /** Subscriptions are counted per connection, so that nearly all share a handful of names. */
 const FRAMES_MAX = 8
 
@@ -87,7 +83,6 @@ export class StoredEvent implements Stored {
   readonly program: string | null
   readonly sizeBytes: number
   readonly #frames = new Map<string, Buffer>()
-  readonly #guarded: readonly GuardedField[]
   #framesMax = FRAMES_MAX
   readonly #json: string
 
@@ -98,18 +93,17 @@ export class StoredEvent implements Stored {
     this.type = event.type
     const { program } = event.payload as { program?: unknown }
     this.program = typeof program === 'string' ? program : null
-    this.#guarded = GUARDED.filter((field) => field in event.payload)
     this.#json = JSON.stringify(event)
     this.sizeBytes = this.#json.length + 200
   }
 
-  /** The notification for a subscription, without what its scopes do not show. */
-  frame(subscription: string, scopes: ReadonlySet<Scope>): Buffer {
-    const hidden = this.#guarded.filter((field) => !scopes.has(GUARDED_FIELDS[field]))
-    const key = hidden.length === 0 ? subscription : `${hidden.join()}-${subscription}`
+  /** The notification for a subscription; without `logs` the log tail is left out. */
+  frame(subscription: string, withLogs: boolean): Buffer {
+    const hasTail = 'logTail' in this.event.payload
+    const key = hasTail && !withLogs ? `-${subscription}` : subscription
     const known = this.#frames.get(key)
     if (known) return known
-    const json = hidden.length === 0 ? this.#json : JSON.stringify(without(this.event, hidden))
+    const json = key === subscription ? this.#json : JSON.stringify(withoutTail(this.event))
     const frame = Buffer.from(
       `{"jsonrpc":"2.0","method":"event","params":{"subscription":${JSON.stringify(subscription)},${json.slice(1)}}`,
     )
@@ -127,9 +121,9 @@ export class StoredEvent implements Stored {
   }
 }
 
-function without(event: AgentEvent | Recorded, hidden: readonly string[]): unknown {
-  const payload = Object.entries(event.payload).filter(([field]) => !hidden.includes(field))
-  return { ...event, payload: Object.fromEntries(payload) }
+function withoutTail(event: AgentEvent | Recorded): unknown {
+  const { logTail: _logTail, ...payload } = event.payload as { logTail?: string }
+  return { ...event, payload }
 }
 
 /** An event in its line of the journal. The line is parsed when more than number and type is wanted. */
@@ -151,8 +145,8 @@ class PastEvent implements Sendable {
     return this.#open().program
   }
 
-  frame(subscription: string, scopes: ReadonlySet<Scope>): Buffer {
-    return this.#open().frame(subscription, scopes)
+  frame(subscription: string, withLogs: boolean): Buffer {
+    return this.#open().frame(subscription, withLogs)
   }
 
   #open(): Sendable {

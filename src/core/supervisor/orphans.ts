@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { processStart } from '../../lib/process-start.ts'
 import type { ProcessTable } from './process-table.ts'
 
 /** A process that outlived the supervisord that started it. */
@@ -41,7 +41,7 @@ export class OrphanWatch {
   /** Those that still run, and are nobody's child but the init process's. */
   alive(): Orphan[] {
     this.#left = this.#left.filter(({ pid, startTicks }) => {
-      const facts = factsOf(pid)
+      const facts = processStart(pid)
       return facts?.startTicks === startTicks && facts.parent !== this.#supervisord
     })
     return this.#left.map(({ process, pid }) => ({ process, pid }))
@@ -49,19 +49,8 @@ export class OrphanWatch {
 
   #now(): Remembered[] {
     return this.#table.all().flatMap(({ name, pid }) => {
-      const facts = pid === null ? null : factsOf(pid)
+      const facts = pid === null ? null : processStart(pid)
       return pid === null || facts === null ? [] : [{ process: name, pid, startTicks: facts.startTicks }]
     })
-  }
-}
-
-/** When a process started, which with its pid names it for as long as the host runs; null when it has ended. */
-function factsOf(pid: number): { startTicks: string; parent: number } | null {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
-    const [state, parent, ...fields] = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-    return state === 'Z' ? null : { startTicks: fields[17] ?? '', parent: Number(parent) }
-  } catch {
-    return null
   }
 }

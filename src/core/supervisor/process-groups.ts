@@ -63,10 +63,8 @@ export class ProcessGroups {
   }
 
   /** Adds a group that the last reread found; its processes with autostart start. */
-  async add(group: string): Promise<void> {
-    await this.#call('supervisor.addProcessGroup', group, 'ALREADY_ADDED')
-    // no event will tell of processes that nobody knows yet
-    if (!this.#observer.isEventDriven) await this.#observer.reconcile()
+  add(group: string): Promise<void> {
+    return this.#call('supervisor.addProcessGroup', group, 'ALREADY_ADDED')
   }
 
   /** Stops the processes of a group, waits for the end of each, and removes it. */

@@ -274,15 +274,22 @@ await t.test(
 
 await t.test('what a job leaves behind holds up no result', async (t) => {
   const { root, folder, records } = spool(t)
-  const job = start([SHIM, '-s', root, '-o', 'job', '--', 'cat & echo left; exit 3'])
-  const path = () => join(folder, records()[0] ?? '')
-  await until(() => /exited \d+\.\d\d 3 0$/.test(readRecord(path()).end), 'its exit status')
+  const go = join(root, 'go')
+  const command = `until [ -e ${go} ]; do sleep 0.1; done & echo left; exit 3`
+  const job = start([SHIM, '-s', root, '-o', 'job', '--', command])
+  await until(() => records().length === 1, 'its record')
+  const [name = ''] = records()
+  const end = () => readRecord(join(folder, name)).end
+  await until(() => /^exited \d+\.\d\d 3 0$/.test(end()), 'its exit status')
   t.match(
     await run([SHIM, '-s', root, '-o', 'job', '--', 'echo next']),
     { stdout: Buffer.from('next\n') },
     'no lock either',
   )
+  t.match(end(), /^exited/)
+  writeFileSync(go, '')
   t.match(await job.ended(), { status: 3 })
+  t.match(end(), /^ended/)
 })
 
 await t.test('a script is run with its exports, a tag is noted', async (t) => {

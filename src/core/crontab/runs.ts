@@ -1,0 +1,270 @@
+// What becomes of the records that `cronrun` leaves: who runs, and what came of each run. A result is journalled, told
+// and only then taken out of the spool; one that comes again, since the agent was killed in between, is known by its name.
+import type { Logger } from '../../logger.ts'
+import type { Run } from '../../protocol/entry.ts'
+import type { EventBus } from '../events/bus.ts'
+import { type HostClock, readHostClock } from '../host/host-clock.ts'
+import { byStart, type KeptRun, RunHistory, shown } from './run-history.ts'
+import { type FinishedRun, type JournalLine, RunJournal } from './run-journal.ts'
+import { type FoundRecord, isLiving, type LiveRun, liveRun } from './run-live.ts'
+import { outcomeOf, type RunOutcome } from './run-outcome.ts'
+
+/** Of each entry, and how long; the files in which they are let go hold some days. */
+const LIMITS = { runs: 200, keepMs: 30 * 24 * 3_600_000 }
+/** While the journal has to be made smaller, so many of an entry's newest runs keep their output. */
+const OUTPUTS_KEPT = 3
+/** Far more than the spools of all users hold. */
+const KEPT_MOST = 200_000
+/** Of more output than that the first character may be cut. */
+const OUTPUT_BYTES = 16 * 1024
+
+export interface RunsOptions {
+  /** Where they are kept; made where it is missing. */
+  folder: string
+  bus: EventBus
+  /** Time for the ages of records; see `SteadyClock`. */
+  now: () => number
+  logger: Logger
+  limits?: { runs: number; keepMs: number }
+  /** Of the journal. */
+  sizes?: { fileBytes: number; totalBytes: number }
+}
+
+export class Runs {
+  readonly #bus: EventBus
+  readonly #logger: Logger
+  readonly #journal: RunJournal
+  readonly #history: RunHistory
+  readonly #live = new Map<string, LiveRun>()
+  /** Told as started by an earlier run of the agent and not over, with the numbers of their records. */
+  readonly #told = new Map<string, number>()
+  /** Kept, and perhaps in the spool still, with their users: a sweep tells. Not all of them stay in the history. */
+  readonly #kept = new Map<string, string>()
+  readonly #awaited = new Map<string, (run: string) => void>()
+  #isFailing = false
+
+  /** Opens what is there. @throws what the file system says */
+  constructor({ folder, bus, now, logger, limits = LIMITS, sizes }: RunsOptions) {
+    this.#bus = bus
+    this.#logger = logger
+    this.#history = new RunHistory(limits)
+    this.#journal = new RunJournal({
+      folder,
+      keepMs: limits.keepMs,
+      now,
+      onRetain: (first) => this.#forgetBefore(first),
+      logger,
+      ...(sizes ? { limits: sizes } : {}),
+    })
+  }
+
+  /** Reads what is known of earlier runs. */
+  async start(): Promise<void> {
+    for await (const line of this.#journal.load()) this.#learn(line)
+  }
+
+  /**
+   * Takes a record in. Never throws: what the disk does not take is to be brought again.
+   * @returns true when its run is over and kept here, so that it may leave the spool once {@link flush} is done
+   */
+  take(found: FoundRecord, clock: HostClock): boolean {
+    const { record } = found
+    if (this.#kept.has(record.run) || this.#history.get(record.run)) return true
+    const isAlive = isLiving(record, clock)
+    const outcome = outcomeOf(record, { isAlive, upMs: record.boot === clock.boot ? clock.upMs : null })
+    const live = this.#live.get(record.run) ?? liveRun(found, clock)
+    if (record.stage !== 'skipped') this.#started(live, outcome === null)
+    if (outcome === null) return false
+    const { endUpMs } = outcome
+    const end =
+      endUpMs === undefined ? {} : { endedAtMs: live.startedAtMs + Math.max(0, endUpMs - record.upMs) }
+    return this.#finished({ ...identityOf(live), ...end, ...resultOf(outcome) }, textOf(outcome), live)
+  }
+
+  /** Waits until the disk has all that was taken. */
+  flush(): Promise<void> {
+    return this.#journal.synced()
+  }
+
+  /** A user's folder holds these records and no others: a run that is gone without one was cut off. */
+  settle(user: string, names: ReadonlySet<string>, clock: HostClock): void {
+    for (const [run, of] of this.#kept) if (of === user && !names.has(run)) this.#kept.delete(run)
+    for (const live of this.#live.values())
+      if (live.user === user && !names.has(live.run) && !isLiving(live, clock))
+        this.#finished({ ...identityOf(live), verdict: 'failed', detail: 'interrupted' }, undefined, live)
+  }
+
+  /** Keeps that a run was due and did not come; a second time does nothing. */
+  missed({ id, user, dueAtMs }: { id: string; user: string; dueAtMs: number }): void {
+    const run = `${id}.missed.${dueAtMs}`
+    if (this.#history.get(run)) return
+    if (this.#keep({ run, id, user, startedAtMs: dueAtMs, verdict: 'missed' }, undefined))
+      this.#bus.publish('crontab.missed', { run, id, user, dueAt: new Date(dueAtMs).toISOString() })
+  }
+
+  /** Runs of an entry, or of all, the newest first; no output. */
+  list({ id, limit }: { id?: string; limit: number }): Run[] {
+    const isOf = (run: { id: string }) => id === undefined || run.id === id
+    const live = [...this.#live.values()].filter(isOf)
+    return [...live, ...this.#history.list(id, limit)]
+      .toSorted((a, b) => byStart(b, a))
+      .slice(0, limit)
+      .map((run) => ('n' in run ? shown(run) : running(run)))
+  }
+
+  /** The output of these runs, as far as it is kept. */
+  async outputs(runs: readonly string[]): Promise<Map<string, string>> {
+    const kept = runs.flatMap((run) => this.#history.get(run) ?? [])
+    const found = await this.#journal.outputs(kept.map(({ n }) => n))
+    return new Map(
+      kept.flatMap(({ run, n }) => {
+        const output = found.get(n)
+        return output === undefined ? [] : [[run, output] as const]
+      }),
+    )
+  }
+
+  /** When cron started an entry, as far as it is known, in no order: runs that were skipped too, none by hand. */
+  startsOf(id: string): number[] {
+    const live = [...this.#live.values()].filter((run) => run.id === id && run.tag === null)
+    const kept = this.#history
+      .list(id, Infinity)
+      .filter(({ verdict, byHand }) => verdict !== 'missed' && byHand !== true)
+    return [...live, ...kept].map(({ startedAtMs }) => startedAtMs)
+  }
+
+  /** A run that goes on, looked at now; null when it does not. */
+  living(run: string): LiveRun | null {
+    const live = this.#live.get(run)
+    return live && isLiving(live, readHostClock()) ? live : null
+  }
+
+  /** Waits for the run that is started with a tag. @throws the signal's reason */
+  whenStarted(tag: string, signal: AbortSignal): Promise<string> {
+    return new Promise((resolve, reject) => {
+      const giveUp = () => {
+        this.#awaited.delete(tag)
+        reject(signal.reason)
+      }
+      if (signal.aborted) return giveUp()
+      signal.addEventListener('abort', giveUp, { once: true })
+      this.#awaited.set(tag, (run) => {
+        this.#awaited.delete(tag)
+        signal.removeEventListener('abort', giveUp)
+        resolve(run)
+      })
+    })
+  }
+
+  /** Lets go of what is too old or too much. */
+  retain(): void {
+    this.#journal.retain(
+      (line) => this.#wanted(line),
+      (line) => this.#learn(line),
+    )
+  }
+
+  stop(): void {
+    this.#journal.close()
+  }
+
+  #forgetBefore(first: number): void {
+    this.#history.forgetBefore(first)
+    for (const [run, n] of this.#told) if (n < first) this.#told.delete(run)
+  }
+
+  #wanted(line: JournalLine): 'all' | 'without-output' | 'none' {
+    if ('started' in line) return this.#told.get(line.run) === line.n ? 'all' : 'none'
+    if (this.#history.get(line.run)?.n !== line.n) return 'none'
+    return (this.#history.rank(line.run) ?? Infinity) < OUTPUTS_KEPT ? 'all' : 'without-output'
+  }
+
+  #learn(line: JournalLine): void {
+    if ('started' in line) {
+      this.#told.set(line.run, line.n)
+      return
+    }
+    const { output: _, ...kept } = line
+    this.#told.delete(line.run)
+    this.#remember(kept)
+  }
+
+  #started(live: LiveRun, goesOn: boolean): void {
+    const { run, id, user, startedAtMs } = live
+    if (this.#live.has(run)) return
+    this.#live.set(run, live)
+    if (this.#told.has(run)) return
+    // a run that is over is kept as a whole
+    if (goesOn) this.#try(() => this.#told.set(run, this.#journal.started({ run, id, user, startedAtMs })))
+    const { verdict: _, ...begun } = running(live)
+    this.#bus.publish('crontab.started', { ...begun, user })
+    this.#arrived(live)
+  }
+
+  /** @returns false when the disk does not take it */
+  #finished(run: FinishedRun, output: string | undefined, live: LiveRun): boolean {
+    if (!this.#keep(run, output)) return false
+    this.#live.delete(run.run)
+    this.#told.delete(run.run)
+    this.#bus.publish('crontab.finished', { ...shown(run), user: run.user })
+    this.#arrived(live)
+    return true
+  }
+
+  #arrived({ run, tag }: LiveRun): void {
+    if (tag !== null) this.#awaited.get(tag)?.(run)
+  }
+
+  #keep(run: FinishedRun, output: string | undefined): boolean {
+    const isKept = this.#try(() => {
+      this.#remember({ ...run, n: this.#journal.finished(run, output) })
+    })
+    if (isKept && this.#journal.isDue) this.#try(() => this.retain())
+    return isKept
+  }
+
+  #remember(run: KeptRun): void {
+    this.#history.add(run)
+    if (run.verdict === 'missed') return
+    this.#kept.set(run.run, run.user)
+    const [oldest] = this.#kept.keys()
+    if (this.#kept.size > KEPT_MOST && oldest !== undefined) this.#kept.delete(oldest)
+  }
+
+  #try(task: () => unknown): boolean {
+    try {
+      task()
+      this.#isFailing = false
+      return true
+    } catch (error) {
+      if (!this.#isFailing) this.#logger.error({ err: error }, 'runs of cron jobs cannot be recorded')
+      this.#isFailing = true
+      return false
+    }
+  }
+}
+
+function running({ run, id, startedAtMs, tag }: LiveRun): Run {
+  const startedAt = new Date(startedAtMs).toISOString()
+  return { run, id, startedAt, verdict: 'running', ...(tag === null ? {} : { byHand: true }) }
+}
+
+function identityOf({ run, id, user, startedAtMs, tag }: LiveRun) {
+  return { run, id, user, startedAtMs, ...(tag === null ? {} : { byHand: true as const }) }
+}
+
+function resultOf({ verdict, exitStatus, signal, detail }: RunOutcome) {
+  return {
+    verdict,
+    ...(exitStatus === undefined ? {} : { exitStatus }),
+    ...(signal === undefined ? {} : { signal }),
+    ...(detail === undefined ? {} : { detail }),
+  }
+}
+
+function textOf({ output }: RunOutcome): string | undefined {
+  if (output === undefined) return undefined
+  let start = 0
+  if (output.length === OUTPUT_BYTES) while (start < 3 && ((output[start] ?? 0) & 0xc0) === 0x80) start++
+  return output.toString('utf8', start)
+}
