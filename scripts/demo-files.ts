@@ -1,13 +1,12 @@
 import {
-  closeSync,
   cpSync,
+  linkSync,
   mkdirSync,
   mkdtempSync,
-  openSync,
   readFileSync,
+  renameSync,
   rmSync,
   writeFileSync,
-  writeSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -34,23 +33,53 @@ export interface DemoFiles {
  */
 export function takeLock(): { leftOver: string | null } {
   mkdirSync(join(ROOT, '.dev'), { recursive: true })
-  let leftOver: string | null = null
-  for (;;) {
-    try {
-      const file = openSync(LOCK, 'wx')
-      writeSync(file, `${process.pid}\n`)
-      closeSync(file)
-      return { leftOver }
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-    }
-    const [pid, folder] = readFileSync(LOCK, 'utf8').split('\n')
+  for (let leftOver: string | null = null; ; ) {
+    if (isFirst(leftOver)) return { leftOver }
+    const lock = readLock()
+    if (lock === null) continue
+    const [pid, folder] = lock
     if (isDemo(Number(pid)))
       throw new Error(
         `a demo is running already (pid ${pid}): end it with Ctrl-C there, or with: kill ${pid}`,
       )
     leftOver = folder || null
     rmSync(LOCK, { force: true })
+  }
+}
+
+/** Makes the lock, whole from its first moment. @returns whether there was none */
+function isFirst(folder: string | null): boolean {
+  const own = `${LOCK}.${process.pid}`
+  writeFileSync(own, lockText(folder))
+  try {
+    linkSync(own, LOCK)
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    return false
+  } finally {
+    rmSync(own)
+  }
+}
+
+/** Names in the lock what is to be cleared up should this demo be killed. */
+function noteFolder(folder: string): void {
+  const own = `${LOCK}.${process.pid}`
+  writeFileSync(own, lockText(folder))
+  renameSync(own, LOCK)
+}
+
+function lockText(folder: string | null): string {
+  return `${process.pid}\n${folder ?? ''}\n`
+}
+
+/** Its lines; null when it went meanwhile. */
+function readLock(): string[] | null {
+  try {
+    return readFileSync(LOCK, 'utf8').split('\n')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
+    throw error
   }
 }
 
@@ -69,7 +98,7 @@ function isDemo(pid: number): boolean {
 /** Writes the configuration of supervisord and agent into a fresh folder. */
 export function layOut(): DemoFiles {
   const folder = freshFolder()
-  writeFileSync(LOCK, `${process.pid}\n${folder}\n`)
+  noteFolder(folder)
   const at = (...names: string[]) => join(folder, ...names)
   for (const name of ['conf.d', 'log', 'work']) mkdirSync(at(name))
   cpSync(join(ROOT, 'scripts/demo-workers'), at('workers'), { recursive: true })
@@ -105,7 +134,7 @@ function freshFolder(): string {
   const isFit =
     Buffer.byteLength(join(usual, 'run/listener.sock')) <= LONGEST_SOCKET && /^[\w./+@-]+$/.test(usual)
   if (!isFit) return mkdtempSync(join(tmpdir(), 'agent-demo-'))
-  rmSync(usual, { recursive: true, force: true })
+  rmSync(usual, { recursive: true, force: true, maxRetries: 5 })
   mkdirSync(usual)
   return usual
 }

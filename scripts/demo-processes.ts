@@ -6,7 +6,10 @@ import { setTimeout } from 'node:timers/promises'
 const MARK = 'SUPERVISOR_AGENT_DEMO'
 const RESTART_MS = 2_000
 const GRACE_MS = 4_000
-const DEADLINE_MS = 10_000
+const LOOK_MS = 30
+/** How often none must be seen before none is left. */
+const QUIET_LOOKS = 3
+const DEADLINE_MS = 30_000
 
 export interface Service {
   name: string
@@ -71,9 +74,20 @@ export function markOf(folder: string): Record<string, string> {
 export function processesOf(folder: string): number[] {
   const mark = `${MARK}=${folder}\0`
   return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
+    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
+    .filter((name) => environmentsOf(name).some((text) => `${text}\0`.includes(mark)))
     .map(Number)
-    .filter((pid) => pid !== process.pid && `${readOf(pid, 'environ')}\0`.includes(mark) && !isZombie(pid))
+}
+
+/** Of a process, and where it has none any more, of those of its threads that are still at work. */
+function environmentsOf(pid: string): string[] {
+  const own = readOf(pid, 'environ')
+  if (own !== '') return [own]
+  try {
+    return readdirSync(`/proc/${pid}/task`).map((thread) => readOf(`${pid}/task/${thread}`, 'environ'))
+  } catch {
+    return [] // it is gone
+  }
 }
 
 /**
@@ -83,13 +97,14 @@ export function processesOf(folder: string): number[] {
  */
 export async function endAll(folder: string, isAsked: (cmdline: string) => boolean): Promise<void> {
   const startedAt = performance.now()
-  for (;;) {
+  // one that becomes another program has no environment for a moment
+  for (let looks = 0; looks < QUIET_LOOKS; looks++) {
     const left = processesOf(folder)
-    if (left.length === 0) return
+    if (left.length > 0) looks = -1
     const age = performance.now() - startedAt
-    if (age > DEADLINE_MS) throw new Error(`still running: ${left.join(' ')}`)
+    if (left.length > 0 && age > DEADLINE_MS) throw new Error(`still running: ${left.join(' ')}`)
     for (const pid of left) if (age > GRACE_MS || !isAsked(readOf(pid, 'cmdline'))) end(pid)
-    await setTimeout(30)
+    await setTimeout(LOOK_MS)
   }
 }
 
@@ -101,14 +116,10 @@ function end(pid: number): void {
   }
 }
 
-function readOf(pid: number, file: string): string {
+function readOf(pid: number | string, file: string): string {
   try {
     return readFileSync(`/proc/${pid}/${file}`, 'utf8')
   } catch {
     return ''
   }
-}
-
-function isZombie(pid: number): boolean {
-  return /\) Z /.test(readOf(pid, 'stat'))
 }

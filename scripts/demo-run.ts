@@ -14,7 +14,9 @@ const AGENT = resolve(ROOT, 'dist/agent.cjs')
 /** What the build writes last, and what it is made from. */
 const LAST_BUILT = resolve(ROOT, 'dist/assets/event-listener.py')
 const SOURCES = ['src', 'assets', 'scripts/build.ts', 'package.json', 'config.example.yaml']
-const READY_MS = 15_000
+/** On a host that is busy with other things, each command alone takes seconds. */
+const READY_MS = 60_000
+const COMMAND_MS = 30_000
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 const ended = new AbortController()
@@ -62,14 +64,19 @@ async function build(): Promise<void> {
 }
 
 function isFresh(product: string, sources: readonly string[]): boolean {
-  const changed = (path: string): number => {
-    const stat = statSync(path)
-    const inside = stat.isDirectory() ? readdirSync(path) : []
-    return Math.max(stat.mtimeMs, ...inside.map((name) => changed(resolve(path, name))))
+  try {
+    const made = statSync(product).mtimeMs
+    const isOlder = (path: string): boolean => {
+      const stat = statSync(path)
+      const inside = stat.isDirectory() ? readdirSync(path) : []
+      return stat.mtimeMs < made && inside.every((name) => isOlder(resolve(path, name)))
+    }
+    return sources.every((path) => isOlder(resolve(ROOT, path)))
+  } catch (error) {
+    // not built yet, or a file went while it was looked at
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false
+    throw error
   }
-  return (
-    existsSync(product) && sources.every((path) => changed(resolve(ROOT, path)) < statSync(product).mtimeMs)
-  )
 }
 
 async function run(demo: DemoFiles): Promise<number> {
@@ -119,17 +126,22 @@ async function start(demo: DemoFiles): Promise<void> {
   supervisor.start()
   await ready(supervisor, supervisorLog, () => agent(demo, '--config', agentConfig, 'listener', 'install'))
   daemon.start()
-  const info = await ready(daemon, agentLog, () =>
-    agent(demo, '--socket', demo.adminSocket, '--json', 'info'),
-  )
-  const { listen } = JSON.parse(info) as { listen: { host: string; port: number } }
+  const listen = await ready(daemon, agentLog, () => addressOf(demo))
   const token = await agent(demo, '--config', agentConfig, 'token', 'create', 'demo', '--role', 'operator')
   writeFileSync(demo.tokenFile, token, { mode: 0o600 })
   introduce(demo, token.trim(), `ws://${listen.host}:${listen.port}/ws`)
 }
 
+/** Where the agent listens. @throws while it does not: its sockets answer before its port is open */
+async function addressOf(demo: DemoFiles): Promise<{ host: string; port: number }> {
+  const info = await agent(demo, '--socket', demo.adminSocket, '--json', 'info')
+  const { listen } = JSON.parse(info) as { listen: { host: string; port: number } | null }
+  if (listen === null) throw new Error('the agent does not listen yet')
+  return listen
+}
+
 /** Repeats a command that needs the service until it works. */
-async function ready(service: KeptService, log: string, command: () => Promise<string>): Promise<string> {
+async function ready<T>(service: KeptService, log: string, command: () => Promise<T>): Promise<T> {
   const deadline = performance.now() + READY_MS
   for (;;) {
     try {
@@ -146,7 +158,7 @@ async function ready(service: KeptService, log: string, command: () => Promise<s
 async function agent({ folder }: DemoFiles, ...args: string[]): Promise<string> {
   const { stdout } = await promisify(execFile)(process.execPath, [AGENT, ...args], {
     cwd: folder,
-    timeout: 10_000,
+    timeout: COMMAND_MS,
   })
   return stdout
 }
@@ -210,7 +222,7 @@ async function stop({ folder }: DemoFiles): Promise<void> {
 async function clearUp(folder: string): Promise<void> {
   say(`clearing up after a demo that was killed (${folder})`)
   await endAll(folder, () => false)
-  rmSync(folder, { recursive: true, force: true })
+  rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
 }
 
 function endOf(path: string): string {

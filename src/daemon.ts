@@ -24,6 +24,8 @@ import { Enrolment } from './core/panel/enrolment.ts'
 import { panelPrincipal } from './core/panel/panel-principal.ts'
 import { Pins } from './core/panel/pins.ts'
 import { Policy } from './core/policy/policy.ts'
+import { PresetBook } from './core/programs/presets/book.ts'
+import { ProgramStack } from './core/programs/stack.ts'
 import { SupervisorStack } from './core/supervisor/stack.ts'
 import { atMost } from './lib/at-most.ts'
 import { Teardown } from './lib/teardown.ts'
@@ -40,6 +42,8 @@ import { LocalTransport } from './transports/local.ts'
 import { WebSocketTransport } from './transports/websocket.ts'
 import { agentVersion } from './version.ts'
 
+/** Where logs go when the policy names no folder; without one none is allowed. */
+const LOG_FOLDER = '/var/log/supervisor'
 const SOCKET_GROUP = 'supervisor-agent'
 /** A supervisord that hangs does not hold up the end of the agent. */
 const SUPERVISOR_STOP_MS = 2_000
@@ -113,6 +117,15 @@ async function build(
     logger,
   })
 
+  const programs = new ProgramStack({
+    supervisor,
+    policy,
+    presets: new PresetBook([]),
+    bus,
+    stateDir: config.stateDir,
+    logFolder: config.policy.logDirectories[0] ?? LOG_FOLDER,
+    logger,
+  })
   const keys = new IdempotencyKeys({ folder: join(config.stateDir, 'results'), logger, now })
   await keys.start()
   teardown.defer(() => keys.stop())
@@ -135,6 +148,7 @@ async function build(
     processes: supervisor.processes,
     logs: supervisor.logs,
     supervisor: supervisor.service,
+    programs: programs.service,
     tokens: new TokenService({ store: tokens }),
     policy,
     audit: new AuditService({ log: audit, paths }),
@@ -209,6 +223,8 @@ async function build(
       () => http.stop(),
     )
   }
+  await programs.start()
+  teardown.defer(() => programs.stop())
   await supervisor.start()
   teardown.defer(() => atMost(SUPERVISOR_STOP_MS, supervisor.stop()))
 
@@ -227,6 +243,7 @@ async function build(
   chores.add('audit', '23 * * * * *', () => audit.settle())
   const sample = () => usage.sample(supervisor.table.all().flatMap(({ pid }) => (pid === null ? [] : [pid])))
   sample()
+  chores.add('programs', '41 * * * * *', () => supervisor.connection.isUp && programs.upkeep.drift())
   chores.add('usage', '*/10 * * * * *', sample)
   // on the way down peers are told first, whatever supervisord does
   teardown.defer(closeTransports)

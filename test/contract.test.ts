@@ -35,6 +35,17 @@ const PINNED: Record<string, readonly [scope: string, effect: string]> = {
   'supervisor.update': ['program', CHANGES],
   'supervisor.restart': ['admin', CHANGES],
   'supervisor.shutdown': ['admin', CHANGES],
+  'program.list': ['read', READS],
+  'program.get': ['read', READS],
+  'program.plan': ['program', READS],
+  'program.put': ['program', CHANGES],
+  'program.delete': ['program', CHANGES],
+  'program.scale': ['program', CHANGES],
+  'program.enable': ['program', CHANGES],
+  'program.disable': ['program', CHANGES],
+  'program.adopt': ['program', CHANGES],
+  'program.history': ['read', READS],
+  'program.restore': ['program', CHANGES],
   'event.subscribe': ['read', READS],
   'event.unsubscribe': ['read', READS],
   'token.list': ['admin', READS],
@@ -70,6 +81,17 @@ const FIELDS: Record<string, readonly [params: string, result: string]> = {
   'supervisor.update': ['groups', 'added changed removed'],
   'supervisor.restart': ['', ''],
   'supervisor.shutdown': ['', ''],
+  'program.list': ['', 'programs'],
+  'program.get': ['name', 'program'],
+  'program.plan': ['definition ifRevision', 'diff actions warnings errors'],
+  'program.put': ['definition ifRevision verifyMs', 'program actions warnings'],
+  'program.delete': ['name ifRevision', 'removed'],
+  'program.scale': ['name processes', 'program started stopped'],
+  'program.enable': ['name', 'program'],
+  'program.disable': ['name', 'program'],
+  'program.adopt': ['name', 'program'],
+  'program.history': ['name', 'revisions'],
+  'program.restore': ['name revision', 'program'],
   'event.subscribe': ['types programs since', 'subscription mode epoch seq snapshot'],
   'event.unsubscribe': ['subscription', ''],
   'token.list': ['', 'tokens'],
@@ -136,6 +158,10 @@ const EVENT_FIELDS: Record<string, string> = {
   'process.added': 'process',
   'process.removed': 'process',
   'supervisor.state': 'state reason',
+  'program.applied': 'program',
+  'program.rolledBack': 'program',
+  'program.drift': 'program',
+  'program.removed': 'program',
   'agent.started': '',
   'agent.stopping': '',
   'token.revoked': '',
@@ -180,7 +206,10 @@ for (const [name, method] of methods)
     )
     t.equal(new Set(method.errors).size, method.errors.length, 'names each error once')
     for (const error of OF_ALL) t.ok(method.errors.includes(error), error)
-    for (const error of OF_CHANGES) t.equal(method.errors.includes(error), method.mutating, error)
+    // what only looks may be denied too, where it looks at what would be done
+    for (const error of OF_CHANGES)
+      if (method.mutating || error !== 'POLICY_DENIED')
+        t.equal(method.errors.includes(error), method.mutating, error)
     for (const secret of method.secretResults ?? []) {
       const without = { ...(result as object), [secret]: null }
       t.equal(method.result.safeParse(without).success, true, `its result may be without ${secret}`)

@@ -3,7 +3,10 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { WebSocketServer } from 'ws'
 import { StoredEvent } from '../../src/core/events/stored-event.ts'
+import { SCOPES } from '../../src/protocol/scopes.ts'
 import { EVENT, publishing } from './fan-out-pace.ts'
+
+const SEES_ALL = new Set(SCOPES)
 
 const http = createServer()
 const server = new WebSocketServer({ server: http, perMessageDeflate: false })
@@ -16,7 +19,7 @@ publishing({
   seq: () => seq,
   publish: () => {
     const event = { epoch: 'dQw4w9Wg', seq: ++seq, at: new Date().toISOString(), ...EVENT }
-    const frame = new StoredEvent(event).frame('e1', true)
+    const frame = new StoredEvent(event).frame('e1', SEES_ALL)
     for (const client of server.clients) client.send(frame, { binary: false })
   },
 })

@@ -4,13 +4,17 @@ import type { MethodName } from '../methods/index.ts'
 import { METHODS } from '../methods/index.ts'
 import { jsonSchema } from '../methods/openrpc.ts'
 import type { CliSpec } from '../protocol/method.ts'
+import { FROM_FILE, pair, plain, variablesIn, withBody } from './body.ts'
 
 interface Property {
   type?: string
+  anyOf?: Property[]
   description?: string
   enum?: string[]
   default?: unknown
   items?: Property
+  properties?: Record<string, Property>
+  required?: string[]
 }
 
 /** Calls a method with the parameters of the command line. */
@@ -31,25 +35,49 @@ function addMethodCommand(
   { name, summary, cli }: { name: MethodName; summary: string; cli: CliSpec },
   call: CallMethod,
 ): void {
-  const schema = jsonSchema(METHODS[name].params)
-  const properties = schema['properties'] as Record<string, Property>
-  const required = (schema['required'] ?? []) as string[]
+  const schema = jsonSchema(METHODS[name].params) as Property
+  const body = cli.body === undefined ? undefined : schema.properties?.[cli.body]
+  const { [cli.body ?? '']: _body, ...own } = schema.properties ?? {}
+  const properties = { ...body?.properties, ...own }
+  const required = [...(schema.required ?? []), ...(body?.required ?? [])]
   const command = commandAt(program, cli.command).description(summary)
   const positional = cli.positional ?? []
   for (const key of positional) command.argument(argumentOf(key, properties[key], required.includes(key)))
   for (const [key, property] of Object.entries(properties))
-    if (!positional.includes(key)) command.addOption(optionOf(key, property, required.includes(key)))
+    if (!positional.includes(key))
+      for (const option of optionsOf(key, property, required.includes(key))) command.addOption(option)
+  if (body)
+    command.option('--file <path>', `the ${cli.body} as JSON or YAML, - for stdin; a flag wins over it`)
   command.action(async (...args: unknown[]) => {
     const params: Record<string, unknown> = {}
     positional.forEach((key, index) => {
       const value = args[index]
       const isNothing = value === undefined || (Array.isArray(value) && value.length === 0)
-      if (!isNothing) params[key] = value
+      if (!isNothing)
+        params[key] =
+          properties[key]?.type === 'integer' && typeof value === 'string' ? wholeNumber(value) : value
     })
-    for (const [key, value] of Object.entries(command.opts<Record<string, unknown>>()))
-      if (key in properties && value !== undefined) params[key] = value
-    await call(name, params)
+    const options = command.opts<Record<string, unknown>>()
+    for (const key of Object.keys(properties)) {
+      const value = FROM_FILE.has(key) ? variablesOf(options[`${key}File`]) : options[key]
+      if (value !== undefined && !positional.includes(key)) params[key] = value
+    }
+    const file = options['file']
+    await call(
+      name,
+      cli.body === undefined
+        ? params
+        : withBody(params, {
+            body: cli.body,
+            own: Object.keys(own),
+            file: typeof file === 'string' ? file : undefined,
+          }),
+    )
   })
+}
+
+function variablesOf(path: unknown): Record<string, string> | undefined {
+  return typeof path === 'string' ? variablesIn(path) : undefined
 }
 
 /** The command at those words, with the ones in between made where they are missing. */
@@ -64,6 +92,7 @@ export function commandAt(program: Command, words: string): Command {
 }
 
 const GROUPS: Record<string, string> = {
+  program: 'Programs: create, change, scale, restore.',
   supervisor: 'Look at supervisord itself, apply its files, restart it.',
   token: 'Make, list, rotate and revoke tokens.',
   policy: 'What this host allows.',
@@ -78,7 +107,7 @@ function argumentOf(key: string, property: Property | undefined, isRequired: boo
   return isRequired ? `<${name}${dots}>` : `[${name}${dots}]`
 }
 
-function optionOf(key: string, property: Property, isRequired: boolean): Option {
+function optionsOf(key: string, property: Property, isRequired: boolean): Option[] {
   const help = [
     property.description,
     'default' in property ? `(default ${JSON.stringify(property.default)})` : '',
@@ -86,19 +115,44 @@ function optionOf(key: string, property: Property, isRequired: boolean): Option 
     .filter(Boolean)
     .join(' ')
   const flag = kebab(key)
-  if (property.type === 'boolean')
-    return new Option(property.default === true ? `--no-${flag}` : `--${flag}`, help)
-  const option = new Option(`--${flag} <${property.type === 'integer' ? 'n' : 'value'}>`, help)
-  if (property.enum) option.choices(property.enum)
-  else if (property.type === 'integer') option.argParser(wholeNumber)
-  else if (property.type === 'array') {
-    if (property.items?.enum) option.choices(property.items.enum)
-    option.argParser((value: string, before: string[] | undefined) => [
-      ...(before ?? []),
-      ...value.split(','),
-    ])
-  }
-  return isRequired ? option.makeOptionMandatory() : option
+  if (FROM_FILE.has(key)) return [new Option(`--${flag}-file <path>`, `${help}, as lines of NAME=value`)]
+  if (property.type === 'boolean') return booleans(flag, help, property.default)
+  // an object within an object: in the file alone
+  if (property.type === 'object' && property.properties) return []
+  const option = new Option(`--${flag} <${placeOf(property)}>`, help)
+  const parser = parserOf(property)
+  if (property.enum ?? property.items?.enum) option.choices(property.enum ?? property.items?.enum ?? [])
+  if (parser) option.argParser(parser)
+  return [isRequired ? option.makeOptionMandatory() : option]
+}
+
+/** Without a default it is three things: yes, no, and not said. */
+function booleans(flag: string, help: string, byDefault: unknown): Option[] {
+  const yes = new Option(`--${flag}`, help)
+  const no = new Option(`--no-${flag}`, byDefault === undefined ? `not: ${help}` : help)
+  if (byDefault === undefined) return [yes, no]
+  return [byDefault === true ? no : yes]
+}
+
+function placeOf({ type }: Property): string {
+  if (type === 'integer') return 'n'
+  return type === 'object' ? 'name=value' : 'value'
+}
+
+function parserOf(property: Property): ((value: string, before: unknown) => unknown) | null {
+  if (property.type === 'integer') return wholeNumber
+  if (property.type === 'object') return (value, before) => pair(value, isObject(before) ? before : {})
+  if (property.anyOf) return plain
+  if (property.type !== 'array') return null
+  const item: (text: string) => unknown = property.items?.type === 'integer' ? wholeNumber : (text) => text
+  return (value, before) => [
+    ...(Array.isArray(before) ? (before as unknown[]) : []),
+    ...value.split(',').map(item),
+  ]
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null
 }
 
 export function wholeNumber(text: string): number {

@@ -1,6 +1,7 @@
 // How results look on a terminal. A method that is not here prints its result as JSON.
-import { styleText } from 'node:util'
 import type { MethodName, ResultOf } from '../methods/index.ts'
+import { paint } from './paint.ts'
+import { programPrinters } from './print-programs.ts'
 import { renderStatus } from './status-table.ts'
 import { forReader, harmless, table } from './text.ts'
 
@@ -128,6 +129,7 @@ const PRINTERS: { [M in MethodName]?: Printer<M> } = {
     if (records === 0) return `no records${tail}\n`
     return `ok: records ${first} to ${last}${tail}\nkeep elsewhere: ${last} ${hash}\n`
   },
+  ...programPrinters,
   'token.rotate': ({ token }) => `${token ?? ''}\n`,
   'token.revoke': ({ record }) => `${record.name} is revoked; its sessions are closed\n`,
 }
@@ -146,12 +148,4 @@ function panelText({ state, since, lastClose }: ResultOf<'agent.info'>['panel'])
 
 function hostOf({ host, port }: { host: string; port: number }): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
-}
-
-export function paint(colour: 'red' | 'green' | 'yellow' | 'cyan' | 'dim', text: string): string {
-  return usesColour() ? styleText(colour, text) : text
-}
-
-function usesColour(): boolean {
-  return process.stdout.isTTY && process.stdout.hasColors()
 }

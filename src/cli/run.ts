@@ -1,5 +1,5 @@
 import { Command, InvalidArgumentError } from 'commander'
-import { METHODS, type MethodName } from '../methods/index.ts'
+import { METHODS, type MethodName, type ResultOf } from '../methods/index.ts'
 import { AgentError } from '../protocol/errors.ts'
 import { agentVersion } from '../version.ts'
 import { addMethodCommands, commandAt, wholeNumber } from './args.ts'
@@ -189,8 +189,15 @@ function tellRemarks({ warnings, truncated, ...lists }: Record<string, unknown>)
 
 function exitOf(method: MethodName, result: Record<string, unknown>): number {
   if (method === 'process.list') return statusExit(result as unknown as Parameters<typeof statusExit>[0])
+  if (method === 'program.plan') return planExit(result as unknown as ResultOf<'program.plan'>)
   const { results } = result as { results?: { ok: boolean }[] }
   return results?.some(({ ok }) => !ok) ? 1 : 0
+}
+
+/** 10 tells scripts that a put would change something. */
+function planExit({ diff, actions, errors }: ResultOf<'program.plan'>): number {
+  if (errors.length > 0) return 1
+  return diff === '' && actions.every(({ action }) => action === 'none') ? 0 : 10
 }
 
 function deadline(text: string): number {

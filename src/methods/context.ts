@@ -5,6 +5,7 @@ import type { EventBus } from '../core/events/bus.ts'
 import type { CronDaemon } from '../core/host/cron-daemon.ts'
 import type { Policy } from '../core/policy/policy.ts'
 import type { Verdict } from '../core/policy/subject.ts'
+import type { ProgramService } from '../core/programs/service.ts'
 import type { ProcessLogs } from '../core/supervisor/process-logs.ts'
 import type { ProcessService } from '../core/supervisor/process-service.ts'
 import type { Entry } from '../core/supervisor/process-table.ts'
@@ -34,6 +35,7 @@ export interface Services {
   processes: ProcessService
   logs: ProcessLogs
   supervisor: SupervisorService
+  programs: ProgramService
   tokens: TokenService
   policy: Policy
   audit: AuditService

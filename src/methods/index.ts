@@ -5,6 +5,7 @@ import { eventMethods } from './event.ts'
 import { logMethods } from './log.ts'
 import { policyMethods } from './policy.ts'
 import { processMethods } from './process.ts'
+import { programMethods } from './program.ts'
 import { rpcMethods } from './rpc.ts'
 import { supervisorMethods } from './supervisor.ts'
 import { tokenMethods } from './token.ts'
@@ -16,6 +17,7 @@ export const METHODS = {
   ...processMethods,
   ...logMethods,
   ...supervisorMethods,
+  ...programMethods,
   ...eventMethods,
   ...tokenMethods,
   ...policyMethods,

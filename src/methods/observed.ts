@@ -32,3 +32,14 @@ export function observedToken({ tokens }: Context, idOrName: string): ErrorFacts
   const records = tokens.list().filter(({ id, name }) => id === idOrName || name === idOrName)
   return { observed: { at: new Date().toISOString(), tokens: records } }
 }
+
+export async function observedProgram({ programs, principal }: Context, name: string): Promise<ErrorFacts> {
+  const program = await programs.get(name, principal).catch(() => null)
+  const shown = program && {
+    name,
+    revision: program.revision,
+    processes: program.processes,
+    running: program.running,
+  }
+  return { observed: { at: new Date().toISOString(), program: shown } }
+}

@@ -2,6 +2,8 @@ import * as z from 'zod'
 import { Run } from './entry.ts'
 import { GivenName, Instant } from './names.ts'
 import { ProcessState, SignalName } from './process.ts'
+import { Revision } from './program.ts'
+import type { Scope } from './scopes.ts'
 
 interface EventSpec {
   summary: string
@@ -49,6 +51,29 @@ export const EVENTS = {
     'supervisord came, went, or could no longer be asked.',
     z.strictObject({ state: SupervisorState, reason: z.string().optional() }),
   ),
+  'program.applied': event(
+    'A program was created or changed, and came up.',
+    z.strictObject({ program: z.string(), action: z.string(), revision: Revision }),
+  ),
+  'program.rolledBack': event(
+    'A change of a program did not hold, and what was before is back.',
+    z.strictObject({
+      program: z.string(),
+      action: z.string(),
+      reason: z.string(),
+      logTail: z.string().optional().describe('end of the log of what did not come up; needs `logs`'),
+    }),
+  ),
+  'program.drift': event(
+    'Somebody edited the file of a managed program.',
+    z.strictObject({
+      program: z.string(),
+      file: z.string(),
+      revision: Revision,
+      diff: z.string().optional().describe('against what the agent wrote; needs `program`'),
+    }),
+  ),
+  'program.removed': event('A program was deleted.', z.strictObject({ program: z.string() })),
   'crontab.started': event(
     'A run of a managed crontab entry began.',
     Run.pick({ run: true, id: true, startedAt: true, byHand: true }).extend({ user: z.string() }),
@@ -65,6 +90,9 @@ export const EVENTS = {
   'agent.stopping': event('The agent is stopping.', z.strictObject({ reason: z.string() })),
   'token.revoked': event('A token was revoked or removed.', z.strictObject({ token: z.string() })),
 } as const satisfies Record<string, EventSpec>
+
+/** Fields of payloads that only those see who have the scope. */
+export const GUARDED_FIELDS = { logTail: 'logs', diff: 'program' } as const satisfies Record<string, Scope>
 
 export type EventType = keyof typeof EVENTS
 export type EventPayload<T extends EventType> = z.infer<(typeof EVENTS)[T]['payload']>

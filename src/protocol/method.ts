@@ -10,6 +10,8 @@ export interface CliSpec {
   command: string
   /** Parameters given without a flag, in order; an array parameter takes the rest. */
   positional?: readonly string[]
+  /** The parameter whose fields are flags of their own; it can also be given whole, as a file. */
+  body?: string
 }
 
 /** One method of the API: everything that any part of the agent knows of it. */
@@ -26,12 +28,14 @@ export interface MethodSpec<P extends z.ZodObject, R extends z.ZodObject, C, S =
   /** Parsed by a test and printed in the docs. */
   example: { params: z.input<P>; result: z.input<R> }
   cli?: CliSpec
+  /** By parameter: the code that tells what is wrong within it, in place of INVALID_PARAMS. */
+  invalidAs?: Readonly<Record<string, ErrorCode>>
   /** Names of result fields that must never be kept for a replay. */
   secretResults?: readonly string[]
   /** Paths of parameters that no record shows, such as `text` or `definition.environment`. */
   secretParams?: readonly string[]
   /** The state that the call is about, as it is now: for those who ask what became of a call that was cut short. */
-  observe?(params: z.output<P>, context: C, subject: S | undefined): ErrorFacts
+  observe?(params: z.output<P>, context: C, subject: S | undefined): ErrorFacts | Promise<ErrorFacts>
   /** True when it is only for those who may see all programs. */
   allPrograms?: boolean
   /** Switches of the host's policy that must be on, for all but admin.sock. */

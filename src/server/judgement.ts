@@ -4,7 +4,7 @@
 import type * as z from 'zod'
 import type { CallSource, Context, Explanation } from '../methods/context.ts'
 import { METHODS } from '../methods/index.ts'
-import { AgentError, type ErrorFacts } from '../protocol/errors.ts'
+import { AgentError, type ErrorCode, type ErrorFacts } from '../protocol/errors.ts'
 import type { MethodSpec } from '../protocol/method.ts'
 import type { Violation } from '../protocol/policy.ts'
 
@@ -137,7 +137,21 @@ function paramsOf(method: AnyMethod, raw: Record<string, unknown>): Record<strin
     path: path.join('.').slice(0, ISSUE_CHARS),
     message: message.slice(0, ISSUE_CHARS),
   }))
+  const body = parsed.error.issues.map(({ path }) => String(path[0] ?? ''))
+  const code = method.invalidAs?.[body[0] ?? '']
+  if (code && body.every((name) => name === body[0])) throw invalidBody(code, body[0] ?? '', issues)
   throw invalid(issues)
+}
+
+/** What is wrong within one parameter, its paths as seen from there. */
+function invalidBody(
+  code: ErrorCode,
+  body: string,
+  found: readonly { path: string; message: string }[],
+): AgentError {
+  const issues = found.map(({ path, message }) => ({ path: path.slice(body.length + 1) || body, message }))
+  const text = issues.map(({ path, message }) => `${path}: ${message}`).join('; ')
+  return new AgentError(code, text, { facts: { issues } })
 }
 
 export function invalid(issues: { path: string; message: string }[]): AgentError {

@@ -4,7 +4,9 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { resolve } from 'node:path'
 import t from 'tap'
+import { endAll, markOf } from '../../scripts/demo-processes.ts'
 import { parseToken } from '../../src/protocol/token.ts'
+import { supervisorCommand } from '../fixtures/supervisor-command.ts'
 import { until } from '../fixtures/wait.ts'
 
 const ROOT = resolve(import.meta.dirname, '../..')
@@ -144,7 +146,8 @@ const endings = [
 for (const { it, env, signal, exit } of endings)
   await t.test(`the demo ends ${it} and leaves nothing running`, async (t) => {
     const demo = startDemo(t, env)
-    await shown(demo, /processes at event/)
+    // its second may be over before the first event is shown
+    await shown(demo, signal ? /processes at event/ : /Events, until/)
     if (signal) demo.process.kill(signal)
     t.same(await demo.exit, exit)
     t.same(processesOf(demo.folder()), [])
@@ -161,6 +164,24 @@ await t.test('a demo that was killed is cleared up by the next one', async (t) =
   t.same(exit, { code: 0, signal: null }, `it ends in order: ${next.stderr()}`)
   t.match(next.stdout(), 'clearing up after a demo that was killed')
   t.same(processesOf(killed.folder()), [])
+})
+
+await t.test('a process whose first thread has ended is ended too', async (t) => {
+  const folder = `/nowhere/${process.pid}`
+  const script = `import ctypes, threading, time
+threading.Thread(target=time.sleep, args=(600,)).start()
+print('on', flush=True)
+ctypes.CDLL(None).pthread_exit(None)`
+  const { python, env } = supervisorCommand()
+  const child = spawn(python, ['-c', script], {
+    env: { ...env, ...markOf(folder) },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  t.teardown(() => child.kill('SIGKILL'))
+  await once(child.stdout, 'data')
+  await until(() => /\) Z /.test(readFileSync(`/proc/${child.pid}/stat`, 'utf8')), 'the first thread to end')
+  await endAll(folder, () => false)
+  t.equal(await until(() => child.signalCode, 'it to be ended'), 'SIGKILL')
 })
 
 await t.test('the queue worker prints its jobs and ends with 0 after --max-time', async (t) => {

@@ -105,6 +105,8 @@ await t.test('what happened unseen is a gap for everybody, whatever the filter',
   t.strictSame(peer.notes('gap'), [{ subscription: 'e1', epoch: 'e', from: 1, to: 1 }])
 })
 
+const REVISION = '5f0c1ab29e7d4438'
+
 const AT = '2026-01-01T00:00:00.000Z'
 const publishAll: Record<EventType, (bus: EventBus) => void> = {
   'process.state': (bus) =>
@@ -119,6 +121,13 @@ const publishAll: Record<EventType, (bus: EventBus) => void> = {
   'process.added': (bus) => bus.publish('process.added', { process: 'b', program: 'b', group: 'b' }),
   'process.removed': (bus) => removed(bus, 'a'),
   'supervisor.state': (bus) => bus.publish('supervisor.state', { state: 'running' }),
+  'program.applied': (bus) =>
+    bus.publish('program.applied', { program: 'a', action: 'put', revision: REVISION }),
+  'program.rolledBack': (bus) =>
+    bus.publish('program.rolledBack', { program: 'a', action: 'put', reason: 'x', logTail: 'x' }),
+  'program.drift': (bus) =>
+    bus.publish('program.drift', { program: 'a', file: '/a', revision: REVISION, diff: 'x' }),
+  'program.removed': (bus) => bus.publish('program.removed', { program: 'a' }),
   'crontab.started': (bus) => bus.publish('crontab.started', { run: 'r', id: 'e', user: 'u', startedAt: AT }),
   'crontab.finished': (bus) =>
     bus.publish('crontab.finished', { run: 'r', id: 'e', user: 'u', startedAt: AT, verdict: 'success' }),
@@ -128,6 +137,15 @@ const publishAll: Record<EventType, (bus: EventBus) => void> = {
   'token.revoked': (bus) => bus.publish('token.revoked', { token: 'x' }),
 }
 const ALL = Object.keys(publishAll) as EventType[]
+/** Those that are about the program a. */
+const OF_A: EventType[] = [
+  'process.state',
+  'process.removed',
+  'program.applied',
+  'program.rolledBack',
+  'program.drift',
+  'program.removed',
+]
 const but = (...types: EventType[]) => ALL.filter((type) => !types.includes(type))
 
 const filters = [
@@ -155,25 +173,25 @@ const filters = [
     it: 'who asked for a program',
     rights: {},
     filter: { programs: ['b'] },
-    shows: but('process.state', 'process.removed', 'token.revoked'),
+    shows: but(...OF_A, 'token.revoked'),
   },
   {
     it: 'who may see one program',
     rights: { programs: ['b'] },
     filter: {},
-    shows: but('process.state', 'process.removed', 'token.revoked'),
+    shows: but(...OF_A, 'token.revoked'),
   },
   {
     it: 'who asks for what it may not see',
     rights: { programs: ['b'] },
     filter: { programs: ['a'] },
-    shows: but('process.state', 'process.removed', 'process.added', 'token.revoked'),
+    shows: but(...OF_A, 'process.added', 'token.revoked'),
   },
   {
     it: 'who may see no program',
     rights: { programs: [] },
     filter: {},
-    shows: but('process.state', 'process.removed', 'process.added', 'token.revoked'),
+    shows: but(...OF_A, 'process.added', 'token.revoked'),
   },
 ]
 for (const { it, rights, filter, shows } of filters)

@@ -14,6 +14,8 @@ import { EventBus, type RingLimits } from '../../src/core/events/bus.ts'
 import type { EventJournal } from '../../src/core/events/journal.ts'
 import { LogService } from '../../src/core/logs/service.ts'
 import { Policy } from '../../src/core/policy/policy.ts'
+import { PresetBook } from '../../src/core/programs/presets/book.ts'
+import { ProgramStack } from '../../src/core/programs/stack.ts'
 import { SupervisorStack } from '../../src/core/supervisor/stack.ts'
 import { createLogger } from '../../src/logger.ts'
 import type { AgentFacts, CallSource, Services } from '../../src/methods/context.ts'
@@ -183,6 +185,20 @@ export async function parts(t: Test, options: PartsOptions = {}) {
   await keys.start()
   const paths = auditPaths(folder)
   const audit = new AuditLog({ paths, logger, now: Date.now })
+  const policy = new Policy({
+    rules: { ...config.policy, ...options.policy },
+    file: '/etc/supervisor-agent/config.yaml',
+    supervisord: () => stack.facts(),
+  })
+  const programs = new ProgramStack({
+    supervisor: stack,
+    policy,
+    presets: new PresetBook([]),
+    bus,
+    stateDir: folder,
+    logFolder: config.policy.logDirectories[0] ?? '',
+    logger,
+  })
   const services: Services = {
     agent: {
       name: 'web-1',
@@ -198,11 +214,8 @@ export async function parts(t: Test, options: PartsOptions = {}) {
     logs: stack.logs,
     supervisor: stack.service,
     tokens: new TokenService({ store }),
-    policy: new Policy({
-      rules: { ...config.policy, ...options.policy },
-      file: '/etc/supervisor-agent/config.yaml',
-      supervisord: () => stack.facts(),
-    }),
+    policy,
+    programs: programs.service,
     audit: new AuditService({ log: audit, paths }),
   }
   const limits = { ...LIMITS, ...options.limits }

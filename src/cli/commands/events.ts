@@ -1,5 +1,5 @@
 import { type Globals, openClient, UsageError } from '../globals.ts'
-import { paint } from '../print.ts'
+import { paint } from '../paint.ts'
 import { harmless } from '../text.ts'
 
 export interface EventsOptions {

@@ -1,4 +1,4 @@
-import { paint } from '../print.ts'
+import { paint } from '../paint.ts'
 import { harmless } from '../text.ts'
 
 interface Chunk {

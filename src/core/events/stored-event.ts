@@ -1,5 +1,6 @@
 import * as z from 'zod'
-import { type AgentEvent, WireEvent } from '../../protocol/events.ts'
+import { type AgentEvent, GUARDED_FIELDS, WireEvent } from '../../protocol/events.ts'
+import type { Scope } from '../../protocol/scopes.ts'
 import type { Source } from './journal-end.ts'
 
 const Recorded = WireEvent.omit({ subscription: true }).strict()
@@ -23,7 +24,7 @@ export interface Sendable {
   readonly type: string | null
   /** The program it is about; null when it concerns the host. */
   readonly program: string | null
-  frame(subscription: string, withLogs: boolean): Buffer
+  frame(subscription: string, scopes: ReadonlySet<Scope>): Buffer
 }
 
 /** What the ring holds. */
@@ -71,6 +72,9 @@ export class StoredGap implements Stored {
   }
 }
 
+type GuardedField = keyof typeof GUARDED_FIELDS
+const GUARDED = Object.keys(GUARDED_FIELDS) as GuardedField[]
+
 /** Subscriptions are counted per connection, so that nearly all share a handful of names. */
 const FRAMES_MAX = 8
 
@@ -83,6 +87,7 @@ export class StoredEvent implements Stored {
   readonly program: string | null
   readonly sizeBytes: number
   readonly #frames = new Map<string, Buffer>()
+  readonly #guarded: readonly GuardedField[]
   #framesMax = FRAMES_MAX
   readonly #json: string
 
@@ -93,17 +98,18 @@ export class StoredEvent implements Stored {
     this.type = event.type
     const { program } = event.payload as { program?: unknown }
     this.program = typeof program === 'string' ? program : null
+    this.#guarded = GUARDED.filter((field) => field in event.payload)
     this.#json = JSON.stringify(event)
     this.sizeBytes = this.#json.length + 200
   }
 
-  /** The notification for a subscription; without `logs` the log tail is left out. */
-  frame(subscription: string, withLogs: boolean): Buffer {
-    const hasTail = 'logTail' in this.event.payload
-    const key = hasTail && !withLogs ? `-${subscription}` : subscription
+  /** The notification for a subscription, without what its scopes do not show. */
+  frame(subscription: string, scopes: ReadonlySet<Scope>): Buffer {
+    const hidden = this.#guarded.filter((field) => !scopes.has(GUARDED_FIELDS[field]))
+    const key = hidden.length === 0 ? subscription : `${hidden.join()}-${subscription}`
     const known = this.#frames.get(key)
     if (known) return known
-    const json = key === subscription ? this.#json : JSON.stringify(withoutTail(this.event))
+    const json = hidden.length === 0 ? this.#json : JSON.stringify(without(this.event, hidden))
     const frame = Buffer.from(
       `{"jsonrpc":"2.0","method":"event","params":{"subscription":${JSON.stringify(subscription)},${json.slice(1)}}`,
     )
@@ -121,9 +127,9 @@ export class StoredEvent implements Stored {
   }
 }
 
-function withoutTail(event: AgentEvent | Recorded): unknown {
-  const { logTail: _logTail, ...payload } = event.payload as { logTail?: string }
-  return { ...event, payload }
+function without(event: AgentEvent | Recorded, hidden: readonly string[]): unknown {
+  const payload = Object.entries(event.payload).filter(([field]) => !hidden.includes(field))
+  return { ...event, payload: Object.fromEntries(payload) }
 }
 
 /** An event in its line of the journal. The line is parsed when more than number and type is wanted. */
@@ -145,8 +151,8 @@ class PastEvent implements Sendable {
     return this.#open().program
   }
 
-  frame(subscription: string, withLogs: boolean): Buffer {
-    return this.#open().frame(subscription, withLogs)
+  frame(subscription: string, scopes: ReadonlySet<Scope>): Buffer {
+    return this.#open().frame(subscription, scopes)
   }
 
   #open(): Sendable {

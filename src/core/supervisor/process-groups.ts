@@ -63,8 +63,10 @@ export class ProcessGroups {
   }
 
   /** Adds a group that the last reread found; its processes with autostart start. */
-  add(group: string): Promise<void> {
-    return this.#call('supervisor.addProcessGroup', group, 'ALREADY_ADDED')
+  async add(group: string): Promise<void> {
+    await this.#call('supervisor.addProcessGroup', group, 'ALREADY_ADDED')
+    // no event will tell of processes that nobody knows yet
+    if (!this.#observer.isEventDriven) await this.#observer.reconcile()
   }
 
   /** Stops the processes of a group, waits for the end of each, and removes it. */

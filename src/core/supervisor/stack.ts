@@ -53,13 +53,15 @@ export class SupervisorStack {
   readonly observer: Observer
   readonly processes: ProcessService
   readonly logs: ProcessLogs
+  readonly watch: StateWatch
+  readonly steps: ProcessSteps
   readonly groups: ProcessGroups
   readonly service: SupervisorService
   readonly #deps: SupervisorStackDeps
   readonly #exits: ExitLog
   readonly #nudge: Nudge
   readonly #control: ProcessControl
-  readonly #watch: StateWatch
+  readonly #onUp = new Set<() => Promise<void>>()
   readonly #orphans: OrphanWatch
   readonly #teardown = new Teardown()
   readonly #listenerSocket: string
@@ -133,8 +135,9 @@ export class SupervisorStack {
       poke: () => this.#nudge.poke(),
       logger,
     })
-    this.#watch = watch
+    this.watch = watch
     const steps = new ProcessSteps({ rpc: this.rpc, table: this.table, watch })
+    this.steps = steps
     const control = new ProcessControl({
       rpc: this.rpc,
       table: this.table,
@@ -186,7 +189,7 @@ export class SupervisorStack {
   /** Ends at once, also while supervisord gives no answer. */
   stop(): Promise<void> {
     this.#control.stop()
-    this.#watch.stop()
+    this.watch.stop()
     this.rpc.close()
     return this.#teardown.run()
   }
@@ -204,6 +207,16 @@ export class SupervisorStack {
     return { uid: seen?.uid ?? null, searchPath: path ? path.split(':') : null }
   }
 
+  /** Called each time that supervisord can be asked and its processes are known. */
+  onUp(listener: () => Promise<void>): void {
+    this.#onUp.add(listener)
+  }
+
+  /** The configuration files were changed: whose process is whose is read from them anew. */
+  async readPrograms(): Promise<void> {
+    this.table.setPrograms(indexPrograms(await this.discover()))
+  }
+
   async #up(pid: number): Promise<void> {
     const local = this.#localPid(pid)
     const found = await discover({ ...this.#deps.files, pid: local })
@@ -215,6 +228,8 @@ export class SupervisorStack {
       this.#nudge.watch(local)
     }
     await this.observer.reconcile()
+    for (const listener of this.#onUp)
+      void listener().catch((error: unknown) => this.#deps.logger.warn({ err: error }, 'not done yet'))
   }
 
   #listenerChanged(): void {

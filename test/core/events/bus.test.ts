@@ -1,5 +1,9 @@
 import t from 'tap'
 import { EventBus } from '../../../src/core/events/bus.ts'
+import { SCOPES, type Scope } from '../../../src/protocol/scopes.ts'
+
+const SEES_ALL = new Set(SCOPES)
+const SEES_STATES = new Set<Scope>(['read'])
 
 const LARGE = { events: 100_000, bytes: 1e9 }
 
@@ -15,7 +19,7 @@ await t.test('events are numbered from one, without a hole', async (t) => {
   bus.publish('agent.started', { version: '1' }, 'local:admin')
   bus.publishGap()
   t.strictSame([bus.seq, bus.oldestSeq], [2, 1])
-  t.strictSame(JSON.parse(String(bus.at(1)?.frame('e1', true))), {
+  t.strictSame(JSON.parse(String(bus.at(1)?.frame('e1', SEES_ALL))), {
     jsonrpc: '2.0',
     method: 'event',
     params: {
@@ -28,7 +32,7 @@ await t.test('events are numbered from one, without a hole', async (t) => {
       payload: { version: '1' },
     },
   })
-  t.strictSame(JSON.parse(String(bus.at(2)?.frame('e1', true))), {
+  t.strictSame(JSON.parse(String(bus.at(2)?.frame('e1', SEES_ALL))), {
     jsonrpc: '2.0',
     method: 'gap',
     params: { subscription: 'e1', epoch: 'e', from: 2, to: 2 },
@@ -69,30 +73,34 @@ await t.test('subscribers share the bytes of a frame', async (t) => {
   const bus = new EventBus()
   publish(bus, 1)
   const stored = bus.at(1)
-  t.equal(stored?.frame('e1', true), stored?.frame('e1', true))
-  t.not(String(stored?.frame('e1', true)), String(stored?.frame('e2', true)))
+  t.equal(stored?.frame('e1', SEES_ALL), stored?.frame('e1', SEES_ALL))
+  t.not(String(stored?.frame('e1', SEES_ALL)), String(stored?.frame('e2', SEES_ALL)))
 })
 
 await t.test('only the newest events keep ready frames', async (t) => {
   const bus = new EventBus({ limits: LARGE })
   publish(bus, 1)
-  const isKept = (seq: number) => bus.at(seq)?.frame('e1', true) === bus.at(seq)?.frame('e1', true)
+  const isKept = (seq: number) => bus.at(seq)?.frame('e1', SEES_ALL) === bus.at(seq)?.frame('e1', SEES_ALL)
   for (let seq = 1; seq <= 1000; seq++) {
     if (!isKept(seq)) t.fail(`the frame of ${seq} is made anew`)
     publish(bus, 1)
   }
   const kept = Array.from({ length: bus.seq }, (_, index) => index + 1).filter(isKept)
   t.strictSame([kept.length, kept[0]], [256, bus.seq - 255])
-  t.match(JSON.parse(String(bus.at(1)?.frame('e1', true))), { params: { seq: 1 } }, 'the old ones are there')
+  t.match(
+    JSON.parse(String(bus.at(1)?.frame('e1', SEES_ALL))),
+    { params: { seq: 1 } },
+    'the old ones are there',
+  )
 })
 
 await t.test('a log tail is only for those with logs', async (t) => {
   const bus = new EventBus()
   const transition = { process: 'a', program: 'a', from: 'RUNNING', to: 'FATAL', pid: null } as const
   bus.publish('process.state', { ...transition, logTail: 'secret' })
-  for (const withLogs of [true, false, true, false])
-    t.equal(String(bus.at(1)?.frame('e1', withLogs)).includes('secret'), withLogs)
-  t.match(JSON.parse(String(bus.at(1)?.frame('e1', false))), { params: { payload: transition } })
+  for (const scopes of [SEES_ALL, SEES_STATES, SEES_ALL, SEES_STATES])
+    t.equal(String(bus.at(1)?.frame('e1', scopes)).includes('secret'), scopes === SEES_ALL)
+  t.match(JSON.parse(String(bus.at(1)?.frame('e1', SEES_STATES))), { params: { payload: transition } })
 })
 
 await t.test('listeners are told in the same tick until they undo it', async (t) => {

@@ -1,0 +1,171 @@
+// What a change of a program's file comes to: the files to write, the steps with the groups, the diff.
+import type { Definition } from '../../protocol/definition.ts'
+import type { DefinitionIssue, PlanAction } from '../../protocol/program.ts'
+import type { ResolvedProgram, Verdict } from '../policy/subject.ts'
+import type { Discovery } from '../supervisor/discovery.ts'
+import type { Change } from './change-runner.ts'
+import { unifiedDiff } from './diff.ts'
+import { type Effect, effectOf, type How } from './effects.ts'
+import { type FileChange, readConfigFile } from './file-change.ts'
+import { IniDocument } from './ini/document.ts'
+import { factsOf, type ProgramState, type SectionFacts, sectionOf } from './program-state.ts'
+import { revisionOf } from './render.ts'
+
+/** Environments hold secrets, and supervisord alone reads these files. */
+const MODE = 0o600
+
+/** The wish of a call, with its new file made and judged. */
+export interface Draft {
+  name: string
+  action: string
+  actor: string
+  path: string
+  before: ProgramState | null
+  /** The new content; null when the program goes. */
+  text: string | null
+  how: How
+  /** What was asked for, where it was a definition. */
+  asked?: Definition
+  /** Changes of other files that go with it, before the program's own. */
+  others?: FileChange[]
+  warnings: string[]
+  issues: DefinitionIssue[]
+  judged: Verdict<ResolvedProgram> | null
+}
+
+/** All that a call would do. */
+export interface Prepared {
+  change: Change
+  diff: string
+  actions: PlanAction[]
+  warnings: string[]
+  /** Why it cannot be done; a plan shows them, anything else is refused. */
+  issues: DefinitionIssue[]
+  /** What must come up for the change to stand. */
+  expects: readonly string[]
+  /** Of another number of processes: what comes and what goes. */
+  started: readonly string[]
+  stopped: readonly string[]
+  startSecs: number
+  judged: Verdict<ResolvedProgram> | null
+}
+
+export async function prepared(draft: Draft, discovery: Discovery): Promise<Prepared> {
+  const { name, before, text, path } = draft
+  const facts = text === null ? null : factsOf(sectionOf(name, text), discovery)
+  const effect = effectOf({
+    name,
+    how: draft.how,
+    start: facts?.start ?? before?.start ?? 0,
+    before: before?.count ?? 0,
+    wanted: facts?.count ?? 0,
+    autostart: facts?.autostart ?? true,
+    instances: before?.instances ?? [],
+    surges: before?.at.surges ?? [],
+    names: facts?.names ?? [],
+  })
+  const own: FileChange = {
+    path,
+    before: before?.at.file === path ? before.file.text : null,
+    after: text,
+    ...ownership(before?.file ?? null, discovery),
+  }
+  const files = [
+    ...(own.before === own.after ? [] : [own]),
+    ...(draft.others ?? []),
+    ...(await surgeFiles(draft, effect, own)),
+  ]
+  return {
+    change: {
+      program: name,
+      action: draft.action,
+      actor: draft.actor,
+      files,
+      steps: effect.steps,
+      kept: keptOf(draft),
+    },
+    diff: files.map((file) => unifiedDiff(file.path, file.before, file.after)).join(''),
+    actions: effect.actions,
+    warnings: [...draft.warnings, ...scaleWarnings(draft, facts)],
+    issues: draft.issues,
+    expects: effect.expects,
+    started: effect.started,
+    stopped: effect.stopped,
+    startSecs: facts?.startSecs ?? 0,
+    judged: draft.judged,
+  }
+}
+
+function keptOf({ text, asked, actor, action }: Draft): Change['kept'] {
+  if (text === null) return null
+  return {
+    revision: revisionOf(text),
+    at: new Date().toISOString(),
+    actor,
+    method: `program.${action}`,
+    text,
+    ...(asked ? { definition: asked } : {}),
+  }
+}
+
+/** As whoever reads it: supervisord, which need not run as root. An existing file stays as it is. */
+function ownership(
+  file: ProgramState['file'] | null,
+  { supervisord }: Discovery,
+): Pick<FileChange, 'mode' | 'owner'> {
+  if (file !== null) return { mode: file.mode, owner: file.owner }
+  if (process.getuid?.() !== 0 || !supervisord) return { mode: MODE }
+  return { mode: MODE, owner: { uid: supervisord.uid, gid: supervisord.gid } }
+}
+
+async function surgeFiles(
+  { name, text, path }: Draft,
+  { deleted, surge }: Effect,
+  { mode, owner }: FileChange,
+): Promise<FileChange[]> {
+  const files: FileChange[] = []
+  const as = { mode, ...(owner ? { owner } : {}) }
+  for (const file of deleted) {
+    const before = (await readConfigFile(file))?.text
+    if (before !== undefined) files.push({ path: file, before, after: null, ...as })
+  }
+  if (surge === null || text === null) return files
+  const extension = path.slice(path.lastIndexOf('.'))
+  const file = path.replace(`agent-${name}${extension}`, `agent-${surge.group}${extension}`)
+  return [...files, { path: file, before: null, after: surgeText(name, text, surge), ...as }]
+}
+
+/** The program once more under another group's name, for the numbers that its own group lacks. */
+function surgeText(
+  name: string,
+  text: string,
+  surge: { group: string; start: number; count: number },
+): string {
+  const keys = new Map(sectionOf(name, text).keys)
+  keys.set('process_name', `${name}_%(process_num)02d`)
+  keys.set('numprocs', String(surge.count))
+  keys.set('numprocs_start', String(surge.start))
+  // after a restart of supervisord the program's own group has all of them
+  keys.set('autostart', 'false')
+  const head = `; Processes of ${name} beyond those of its own group; goes with its next full restart.\n`
+  const document = IniDocument.parse(`${head}[program:${surge.group}]\n`)
+  const header = `program:${surge.group}`
+  for (const [key, value] of keys)
+    document.set(
+      header,
+      key,
+      value
+        .split('\n')
+        .map((line) => line.trim())
+        .join(' ')
+        .replaceAll(/%\((?:program|group)_name\)s/g, name),
+    )
+  return document.text
+}
+
+function scaleWarnings({ name, how }: Draft, facts: SectionFacts | null): string[] {
+  if (how !== 'scale' || facts === null) return []
+  return [
+    `until its next full restart ${name} runs in more than one group, or has more processes in supervisord than its file asks for: a supervisorctl update would restart the group ${name}`,
+  ]
+}

@@ -1,0 +1,93 @@
+import { constants } from 'node:fs'
+import { open, readdir, unlink } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import { writeFileAtomic } from '../../lib/atomic-file.ts'
+import { AgentError } from '../../protocol/errors.ts'
+
+const MAX_BYTES = 1024 * 1024
+/** What writeFileAtomic leaves behind when the agent is killed in the middle of it. */
+const TEMPORARY = /^\.(.+)\.[0-9a-f]{12}\.tmp$/
+
+/** One configuration file before and after; null where there is none. */
+export interface FileChange {
+  path: string
+  before: string | null
+  after: string | null
+  mode: number
+  /** Who owns it; absent: whoever the agent runs as. */
+  owner?: { uid: number; gid: number }
+}
+
+/** The text of a configuration file, and how it is to be written again; null when there is none. */
+export async function readConfigFile(
+  path: string,
+): Promise<{ text: string; mode: number; owner: { uid: number; gid: number } } | null> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK).catch(
+    (error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return null
+      throw unusable(path, error.code === 'ELOOP' ? 'it is a symbolic link' : (error.code ?? error.message))
+    },
+  )
+  if (file === null) return null
+  try {
+    const stats = await file.stat()
+    if (!stats.isFile()) throw unusable(path, 'it is not a regular file')
+    if (stats.nlink > 1) throw unusable(path, 'it has a second name (a hard link)')
+    if (stats.size > MAX_BYTES) throw unusable(path, `it is longer than ${MAX_BYTES} bytes`)
+    const bytes = await file.readFile()
+    const text = bytes.toString('utf8')
+    if (!Buffer.from(text).equals(bytes)) throw unusable(path, 'it is not UTF-8')
+    return { text, mode: stats.mode & 0o777, owner: { uid: stats.uid, gid: stats.gid } }
+  } finally {
+    await file.close()
+  }
+}
+
+/** Makes a change whose file is still as it was when the change was made up. @throws {AgentError} REVISION_CONFLICT */
+export async function applyChange(change: FileChange): Promise<void> {
+  const found = await readConfigFile(change.path)
+  if ((found?.text ?? null) !== change.before)
+    throw new AgentError('REVISION_CONFLICT', `${change.path} was changed meanwhile: look at it again`, {
+      facts: { file: change.path },
+    })
+  await put(change, change.after)
+}
+
+/**
+ * Takes a change back, whether or not it was made.
+ * @returns false when the file is neither as before nor as after: somebody else wrote it, and it is left alone
+ */
+export async function undoChange(change: FileChange): Promise<boolean> {
+  await sweep(change.path)
+  const text = (await readConfigFile(change.path))?.text ?? null
+  if (text === change.before) return true
+  if (text !== change.after) return false
+  await put(change, change.before)
+  return true
+}
+
+async function put({ path, mode, owner }: FileChange, text: string | null): Promise<void> {
+  if (text !== null) await writeFileAtomic(path, text, mode, owner)
+  else {
+    await unlink(path)
+    const folder = await open(dirname(path), 'r')
+    try {
+      await folder.sync()
+    } finally {
+      await folder.close()
+    }
+  }
+}
+
+/** Deletes what an agent that was killed left of a write of this file. */
+async function sweep(path: string): Promise<void> {
+  const folder = dirname(path)
+  for (const name of await readdir(folder).catch(() => []))
+    if (TEMPORARY.exec(name)?.[1] === basename(path)) await unlink(join(folder, name)).catch(() => undefined)
+}
+
+function unusable(path: string, why: string): AgentError {
+  return new AgentError('PROGRAM_INVALID', `${path}: ${why}`, {
+    facts: { issues: [{ path: 'file', message: `${path}: ${why}` }] },
+  })
+}

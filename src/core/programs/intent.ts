@@ -1,0 +1,79 @@
+// What a change of a program is about to do, on disk before it is begun. Whoever starts after an end in the middle of
+// it finds what is to be undone.
+import { mkdir, readdir, readFile, unlink } from 'node:fs/promises'
+import { join } from 'node:path'
+import * as z from 'zod'
+import { writeFileAtomic } from '../../lib/atomic-file.ts'
+import { KeptRevision } from './revisions.ts'
+
+const FileChange = z.object({
+  path: z.string(),
+  before: z.string().nullable(),
+  after: z.string().nullable(),
+  mode: z.int(),
+  owner: z.object({ uid: z.int(), gid: z.int() }).exactOptional(),
+})
+
+/**
+ * One step with a running group. Each can be taken back: `add` by removing the group, `remove` by adding it and
+ * starting again `ran`, `replace` by replacing it once more, `start` and `stop` by each other.
+ */
+const GroupStep = z.discriminatedUnion('do', [
+  z.object({ do: z.literal('add'), group: z.string() }),
+  z.object({ do: z.literal('remove'), group: z.string(), ran: z.array(z.string()) }),
+  z.object({ do: z.literal('replace'), group: z.string(), ran: z.array(z.string()) }),
+  z.object({ do: z.literal('start'), process: z.string() }),
+  z.object({ do: z.literal('stop'), process: z.string() }),
+])
+export type GroupStep = z.infer<typeof GroupStep>
+
+const Intent = z.object({
+  program: z.string(),
+  action: z.string(),
+  /** Who asked for it; null when nobody did. */
+  actor: z.string().nullable(),
+  files: z.array(FileChange),
+  steps: z.array(GroupStep),
+  /** What the program is from then on; null when it goes. */
+  kept: KeptRevision.nullable(),
+  /** How many of the steps may have been begun. */
+  begun: z.int(),
+  /** True once the change is done and verified: it is not undone any more. */
+  done: z.boolean(),
+})
+export type Intent = z.infer<typeof Intent>
+
+/** Intents by program, one file each in a folder of their own. */
+export class IntentStore {
+  readonly #folder: string
+
+  constructor(folder: string) {
+    this.#folder = folder
+  }
+
+  async write(intent: Intent): Promise<void> {
+    await mkdir(this.#folder, { recursive: true, mode: 0o700 })
+    await writeFileAtomic(this.#path(intent.program), JSON.stringify(intent))
+  }
+
+  async delete(program: string): Promise<void> {
+    await unlink(this.#path(program)).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ENOENT') throw error
+    })
+  }
+
+  /** What was begun and not ended, also by an agent that was killed. */
+  async pending(): Promise<Intent[]> {
+    const intents: Intent[] = []
+    for (const name of await readdir(this.#folder).catch(() => [])) {
+      const path = join(this.#folder, name)
+      if (name.endsWith('.tmp')) await unlink(path)
+      else if (name.endsWith('.json')) intents.push(Intent.parse(JSON.parse(await readFile(path, 'utf8'))))
+    }
+    return intents
+  }
+
+  #path(program: string): string {
+    return join(this.#folder, `${program}.json`)
+  }
+}

@@ -1,0 +1,252 @@
+// From a call to what it would do. Nothing is changed here: a plan shows what comes out of it, a put carries it out.
+import { isDeepStrictEqual } from 'node:util'
+import type { Definition } from '../../protocol/definition.ts'
+import { AgentError } from '../../protocol/errors.ts'
+import type { Principal } from '../access/principal.ts'
+import type { Policy } from '../policy/policy.ts'
+import type { ProgramDefinition, ResolvedProgram, Verdict } from '../policy/subject.ts'
+import type { ConfigSection } from '../supervisor/config-file.ts'
+import type { Discovery } from '../supervisor/discovery.ts'
+import { adopted } from './adopt.ts'
+import { issuesOf, withDefaults } from './definition.ts'
+import { type Draft, type Prepared, prepared } from './draft.ts'
+import type { How } from './effects.ts'
+import { IniDocument } from './ini/document.ts'
+import type { PresetBook } from './presets/book.ts'
+import { type ProgramFile, programFiles } from './program-files.ts'
+import { type ProgramState, type StateDeps, sectionOf, stateOf } from './program-state.ts'
+import { editSection, readSection } from './read.ts'
+import { assertMine, assertOurs, checkRevision, drifted, need, newFile } from './refusals.ts'
+import { renderFile, withHead } from './render.ts'
+
+/** What a call wishes for. */
+export type Wish =
+  | { action: 'put'; definition: Definition; ifRevision?: string | undefined }
+  | { action: 'delete'; name: string; ifRevision?: string | undefined }
+  | { action: 'scale'; name: string; processes: number }
+  | { action: 'enable' | 'disable' | 'adopt'; name: string }
+  | { action: 'restore'; name: string; revision: string }
+
+export interface Judge {
+  principal: Principal
+  /** @throws {AgentError} FORBIDDEN, POLICY_DENIED */
+  enforce: <V extends Verdict>(judging: Promise<V>) => Promise<V>
+}
+
+export interface PreparerDeps extends StateDeps {
+  policy: Policy
+  presets: PresetBook
+  /** The first of `policy.logDirectories`. */
+  logFolder: string
+}
+
+interface Site {
+  discovery: Discovery
+  all: Map<string, ProgramFile>
+  judge: Judge
+}
+
+export class Preparer {
+  readonly #deps: PreparerDeps
+
+  constructor(deps: PreparerDeps) {
+    this.#deps = deps
+  }
+
+  /**
+   * @throws {AgentError} FORBIDDEN, POLICY_DENIED; PROGRAM_NOT_FOUND, REVISION_CONFLICT; PROGRAM_INVALID for what has
+   * no file to be shown
+   */
+  async prepare(wish: Wish, judge: Judge, discovery: Discovery): Promise<Prepared> {
+    const name = wish.action === 'put' ? wish.definition.name : wish.name
+    assertMine(name, judge.principal)
+    const all = programFiles(discovery)
+    const at = all.get(name)
+    const state = at ? await stateOf(at, discovery, this.#deps) : null
+    return await prepared(await this.#draft(wish, state, { discovery, all, judge }), discovery)
+  }
+
+  async #draft(wish: Wish, state: ProgramState | null, site: Site): Promise<Draft> {
+    switch (wish.action) {
+      case 'put':
+        checkRevision(wish.definition.name, state, wish.ifRevision)
+        if (state) assertOurs(state)
+        return await this.#put(wish.definition, state, site, 'put')
+      case 'restore':
+        if (state) assertOurs(state)
+        return await this.#restore(wish, state, site)
+      case 'adopt':
+        return await this.#adopt(need(wish.name, state), site)
+      case 'delete':
+        checkRevision(wish.name, state, wish.ifRevision)
+        return this.#delete(need(wish.name, state), site)
+      case 'scale':
+        return await this.#changed(need(wish.name, state), { processes: wish.processes }, site, 'scale')
+      case 'enable':
+      case 'disable':
+        return await this.#changed(
+          need(wish.name, state),
+          { autostart: wish.action === 'enable' },
+          site,
+          wish.action,
+        )
+    }
+  }
+
+  async #put(
+    definition: Definition,
+    before: ProgramState | null,
+    site: Site,
+    action: 'put' | 'scale' | 'enable' | 'disable',
+  ): Promise<Draft> {
+    const expanded = this.#deps.presets.expand(definition)
+    const { warnings } = expanded
+    const whole = withDefaults(expanded.definition, this.#deps.logFolder)
+    const issues = expanded.issues.length > 0 ? expanded.issues : issuesOf(whole)
+    const base = this.#base(whole.name, before, { site, action })
+    if (issues.length > 0) return { ...base, text: before?.file.text ?? null, how: 'none', issues, warnings }
+    const wanted = before ? edited(before, whole) : renderFile(whole)
+    const { text, judged } = await this.#judged(whole.name, wanted, { site, isNew: before === null })
+    const isSize = before?.kept?.definition !== undefined && isOnlySize(before.kept.definition, definition)
+    return { ...base, text, judged, how: howOf(before, text, isSize), asked: definition, warnings }
+  }
+
+  /** One field anew; of a file that was taken over, by the one key alone. */
+  async #changed(
+    before: ProgramState,
+    patch: { processes: number } | { autostart: boolean },
+    site: Site,
+    action: 'scale' | 'enable' | 'disable',
+  ): Promise<Draft> {
+    assertOurs(before)
+    if (before.drift) throw drifted(before)
+    const known = before.kept?.definition
+    if (known) return { ...(await this.#put({ ...known, ...patch }, before, site, action)), how: action }
+    const whole = { ...before.definition, ...patch, name: before.name }
+    const wanted = edited(before, whole)
+    const { text, judged } = await this.#judged(before.name, wanted, { site, isNew: false })
+    return { ...this.#base(before.name, before, { site, action }), text, judged, how: action }
+  }
+
+  async #restore(
+    { name, revision }: { name: string; revision: string },
+    before: ProgramState | null,
+    site: Site,
+  ): Promise<Draft> {
+    const kept = await this.#deps.revisions.find(name, revision)
+    if (!kept)
+      throw new AgentError(
+        'PROGRAM_NOT_FOUND',
+        `${name} has no revision ${revision}; agent program history ${name} shows all`,
+        { facts: { program: name, revision } },
+      )
+    const { text, judged } = await this.#judged(name, kept.text, { site, isNew: before === null })
+    return {
+      ...this.#base(name, before, { site, action: 'restore' }),
+      text,
+      judged,
+      how: howOf(before, text, false),
+      ...(kept.definition ? { asked: kept.definition } : {}),
+    }
+  }
+
+  async #adopt(before: ProgramState, site: Site): Promise<Draft> {
+    const base = this.#base(before.name, before, { site, action: 'adopt' })
+    if (before.at.source === 'managed') return { ...base, text: before.file.text, how: 'none' }
+    const { text: moved, others, issues } = adopted(before, base.path)
+    if (issues.length > 0) return { ...base, text: null, how: 'none', issues }
+    const { text, judged } = await this.#judged(before.name, moved, { site, isNew: true })
+    return { ...base, text, judged, how: 'none', others, warnings: before.notes }
+  }
+
+  #delete(before: ProgramState, site: Site): Draft {
+    assertOurs(before)
+    return {
+      ...this.#base(before.name, before, { site, action: 'delete' }),
+      text: null,
+      how: before.instances.length > 0 ? 'remove' : 'none',
+    }
+  }
+
+  #base(
+    name: string,
+    before: ProgramState | null,
+    { site, action }: { site: Site; action: string },
+  ): Omit<Draft, 'text' | 'how'> {
+    const path = before?.at.source === 'managed' ? before.at.file : newFile(name, site.discovery)
+    const { actor } = site.judge.principal
+    return { name, action, actor, path, before, warnings: [], issues: [], judged: null }
+  }
+
+  /** Lets the policy judge a file as it will be, and puts in what it must be used as. */
+  async #judged(
+    name: string,
+    text: string,
+    { site, isNew }: { site: Site; isNew: boolean },
+  ): Promise<{ text: string; judged: Verdict<ResolvedProgram> }> {
+    const { judge, all } = site
+    const managed = [...all.values()].filter(({ source }) => source === 'managed').length
+    const definition = judgeable(name, sectionOf(name, text))
+    const judged = await judge.enforce(
+      this.#deps.policy.judge(
+        { kind: 'program', definition, ...(isNew ? { count: managed + 1 } : {}) },
+        judge.principal,
+      ),
+    )
+    const { resolved } = judged
+    if (resolved === null) return { text: withHead(text, name), judged }
+    const document = IniDocument.parse(text)
+    const put = (key: string, value: string | null, was: string | undefined) => {
+      if (value !== null && value !== was) document.set(`program:${name}`, key, value)
+    }
+    put('command', resolved.command, definition.command)
+    put('directory', resolved.directory, definition.directory)
+    put('stdout_logfile', resolved.stdoutLogfile, definition.stdoutLogfile)
+    put('stderr_logfile', resolved.stderrLogfile, definition.stderrLogfile)
+    return { text: withHead(document.text, name), judged }
+  }
+}
+
+/** The file of a program with another definition; comments, order and keys that we do not know stay. */
+function edited({ name, at, file }: ProgramState, to: Definition): string {
+  const document = IniDocument.parse(file.text)
+  editSection(document, `program:${name}`, { from: readSection(at.section).definition, to })
+  return document.text
+}
+
+/** The part of a section that bears on policy, as it stands there; without a log file supervisord makes one. */
+function judgeable(name: string, { keys }: ConfigSection): ProgramDefinition {
+  const whole = (key: string, fallback: number) => {
+    const value = keys.get(key)?.trim() ?? ''
+    return /^\d{1,9}$/.test(value) ? Number(value) : fallback
+  }
+  return {
+    name,
+    command: keys.get('command') ?? '',
+    directory: keys.get('directory'),
+    user: keys.get('user'),
+    processes: whole('numprocs', 1),
+    numprocsStart: whole('numprocs_start', 0),
+    redirectStderr: /^(?:true|yes|on|1)$/i.test(keys.get('redirect_stderr')?.trim() ?? ''),
+    stdoutLogfile: keys.get('stdout_logfile') ?? 'AUTO',
+    stderrLogfile: keys.get('stderr_logfile') ?? 'AUTO',
+  }
+}
+
+/** Which effect a new file has on a program. */
+function howOf(before: ProgramState | null, text: string, isSize: boolean): How {
+  if (before === null || !before.instances.some(({ group }) => group === before.name)) return 'add'
+  const old = new Map(before.at.section.keys)
+  const now = new Map(sectionOf(before.name, text).keys)
+  const isSame = () => old.size === now.size && [...old].every(([key, value]) => now.get(key) === value)
+  if (isSame()) return 'none'
+  if (isSize) return 'scale'
+  old.delete('numprocs')
+  now.delete('numprocs')
+  return isSame() ? 'scale' : 'restart'
+}
+
+function isOnlySize(before: Definition, now: Definition): boolean {
+  const rest = ({ processes: _processes, ...others }: Definition) => others
+  return before.processes !== now.processes && isDeepStrictEqual(rest(before), rest(now))
+}

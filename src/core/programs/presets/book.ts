@@ -1,0 +1,58 @@
+import type { Definition } from '../../../protocol/definition.ts'
+import type { DefinitionIssue } from '../../../protocol/program.ts'
+import type { Graceful, Preset } from './preset.ts'
+
+/** A definition with its preset worked out. */
+export interface Expanded {
+  definition: Definition
+  issues: DefinitionIssue[]
+  warnings: string[]
+}
+
+/** The presets of this host by name. */
+export class PresetBook {
+  readonly #presets: ReadonlyMap<string, Preset>
+
+  constructor(presets: readonly Preset[]) {
+    this.#presets = new Map(presets.map((one) => [one.preset, one]))
+  }
+
+  all(): Preset[] {
+    return [...this.#presets.values()]
+  }
+
+  /** Works out a definition. What it says itself stands, whatever the preset would make. */
+  expand(definition: Definition): Expanded {
+    const { preset: name, options = {}, ...own } = definition
+    if (name === undefined) {
+      const issues = Object.keys(options).length > 0 ? [NO_PRESET] : []
+      return { definition, issues, warnings: [] }
+    }
+    const preset = this.#presets.get(name)
+    if (!preset) return { definition, issues: [this.#unknown(name)], warnings: [] }
+    const parsed = preset.options.safeParse(options)
+    if (!parsed.success) {
+      const issues = parsed.error.issues.map(({ path, message }) => ({
+        path: ['options', ...path.map(String)].join('.'),
+        message,
+      }))
+      return { definition, issues, warnings: [] }
+    }
+    const whole = { ...preset.build(parsed.data, definition), ...own }
+    return { definition: whole, issues: [], warnings: preset.warnings?.(parsed.data, whole) ?? [] }
+  }
+
+  /** How a program of that definition takes up new code; null when it is stopped and started. */
+  graceful(definition: Definition): Graceful | null {
+    const preset = definition.preset === undefined ? undefined : this.#presets.get(definition.preset)
+    const parsed = preset?.options.safeParse(definition.options ?? {})
+    return parsed?.success ? (preset?.graceful?.(parsed.data, definition) ?? null) : null
+  }
+
+  #unknown(name: string): DefinitionIssue {
+    const known = [...this.#presets.keys()].join(', ') || 'none'
+    return { path: 'preset', message: `there is no preset ${name}; there are: ${known}` }
+  }
+}
+
+const NO_PRESET = { path: 'options', message: 'options belong to a preset, and none is named' }

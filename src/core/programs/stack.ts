@@ -1,0 +1,89 @@
+// Everything that deals with programs, put together.
+import { join } from 'node:path'
+import type { Logger } from '../../logger.ts'
+import type { EventBus } from '../events/bus.ts'
+import type { Policy } from '../policy/policy.ts'
+import type { SupervisorStack } from '../supervisor/stack.ts'
+import { ChangeRunner } from './change-runner.ts'
+import { IntentStore } from './intent.ts'
+import { Preparer } from './prepare.ts'
+import type { PresetBook } from './presets/book.ts'
+import { RevisionStore } from './revisions.ts'
+import { ProgramService } from './service.ts'
+import { Trial } from './trial.ts'
+import { Upkeep } from './upkeep.ts'
+
+export interface ProgramStackDeps {
+  supervisor: SupervisorStack
+  policy: Policy
+  presets: PresetBook
+  bus: EventBus
+  stateDir: string
+  /** The first of `policy.logDirectories`. */
+  logFolder: string
+  logger: Logger
+}
+
+export class ProgramStack {
+  readonly service: ProgramService
+  readonly upkeep: Upkeep
+
+  constructor({ supervisor, policy, presets, bus, stateDir, logFolder, logger }: ProgramStackDeps) {
+    const { table, groups, steps, watch, connection } = supervisor
+    const intents = new IntentStore(join(stateDir, 'programs', 'pending'))
+    const revisions = new RevisionStore(join(stateDir, 'programs'))
+    const discover = () => supervisor.discover()
+    const runner = new ChangeRunner({
+      intents,
+      groups,
+      steps,
+      table,
+      onFiles: () => supervisor.readPrograms(),
+      stands: (intent) => this.service.stands(intent),
+      logger,
+    })
+    this.service = new ProgramService({
+      preparer: new Preparer({ table, revisions, policy, presets, logFolder }),
+      runner,
+      intents,
+      revisions,
+      trial: new Trial(),
+      policy,
+      connection,
+      table,
+      watch,
+      bus,
+      discover,
+      logTail: (process) => {
+        const entry = table.get(process)
+        return (entry && supervisor.logs.crashTail(entry)) ?? ''
+      },
+    })
+    this.upkeep = new Upkeep({
+      table,
+      revisions,
+      runner,
+      bus,
+      discover,
+      alone: (program, task) => this.service.alone(program, task),
+      logger,
+    })
+    supervisor.onUp(() => this.recover())
+  }
+
+  /** To be called before supervisord is asked for the first time. */
+  async start(): Promise<void> {
+    await this.service.undoFiles()
+    this.upkeep.start()
+  }
+
+  /** Ends what an end in the middle of a change left. */
+  async recover(): Promise<void> {
+    await this.service.recover()
+    await this.upkeep.fold()
+  }
+
+  stop(): void {
+    this.upkeep.stop()
+  }
+}

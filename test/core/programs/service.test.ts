@@ -1,0 +1,122 @@
+// Programs against a real supervisord: put, change, scale, delete, adopt, restore, and what comes of failures.
+import { readdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { programHost } from './host.ts'
+
+const sleeper = (name: string, more: object = {}) => ({
+  name,
+  command: '/bin/sleep 600',
+  processes: 1,
+  ...more,
+})
+
+await t.test('a program is created, changed, scaled, disabled, enabled, deleted and restored', async (t) => {
+  const { change, tree, pids, stack, host } = await programHost(t, {
+    programs: { other: { command: 'sleep 60' } },
+  })
+  const other = tree()['other.conf']
+  await stack.waitState('other', 'RUNNING')
+  const otherPid = stack.stack.table.need('other').pid
+
+  const put = await change({ action: 'put', definition: sleeper('web', { processes: 2 }) })
+  t.match(put.program, { name: 'web', source: 'managed', processes: 2, running: 2, drift: false })
+  t.strictSame(Object.keys(pids('web')), ['web:web_00', 'web:web_01'])
+  t.strictSame(put.actions, [{ group: 'web', action: 'add', processes: ['web:web_00', 'web:web_01'] }])
+  t.strictSame(
+    readdirSync(host.programDir).filter((name) => name.startsWith('.')),
+    [],
+    'no temporary files',
+  )
+
+  const first = pids('web')
+  const up = await change({ action: 'scale', name: 'web', processes: 5 })
+  t.match(up.program, { processes: 5, running: 5 })
+  t.match(pids('web'), first, 'no pid was replaced')
+  t.strictSame(Object.keys(pids('web')).length, 5)
+
+  const down = await change({ action: 'scale', name: 'web', processes: 1 })
+  t.match(down.program, { processes: 1, running: 1 })
+  t.equal(pids('web')['web:web_00'], first['web:web_00'])
+  t.equal(down.program?.instances.length, 1, 'what was stopped is not shown')
+  t.strictSame(
+    readdirSync(host.programDir).filter((name) => name.includes('surge')),
+    [],
+  )
+
+  const again = await change({ action: 'scale', name: 'web', processes: 3 })
+  t.match(again.program, { processes: 3, running: 3 })
+  t.match(pids('web'), { 'web:web_00': first['web:web_00'] })
+
+  const changed = await change({
+    action: 'put',
+    definition: sleeper('web', { processes: 2, command: '/bin/sleep 601' }),
+  })
+  t.match(changed.program, { processes: 2, running: 2 })
+  t.equal(changed.actions[0]?.action, 'restart')
+  t.not(pids('web')['web:web_00'], first['web:web_00'])
+
+  const off = await change({ action: 'disable', name: 'web' })
+  t.match(off.program, { running: 0, definition: { autostart: false } })
+  t.strictSame(pids('web'), {})
+  const on = await change({ action: 'enable', name: 'web' })
+  t.match(on.program, { running: 2, definition: { autostart: true } })
+
+  const gone = await change({ action: 'delete', name: 'web' })
+  t.equal(gone.program, null)
+  t.strictSame(Object.keys(tree()), ['agent-listener.conf', 'other.conf'])
+  t.strictSame(pids('web'), {})
+  const back = await change({ action: 'restore', name: 'web', revision: changed.program?.revision ?? '' })
+  t.match(back.program, { running: 2, revision: changed.program?.revision })
+
+  t.equal(tree()['other.conf'], other, 'foreign files are as they were')
+  t.equal(stack.stack.table.need('other').pid, otherPid)
+})
+
+await t.test('a program that does not come up leaves what was before', async (t) => {
+  const { change, tree, pids, stack } = await programHost(t)
+  await change({ action: 'put', definition: sleeper('web') })
+  const before = { tree: tree(), pids: pids('web') }
+  await t.rejects(
+    change({
+      action: 'put',
+      definition: sleeper('web', { command: '/bin/sh -c "echo no such table; exit 3"' }),
+    }),
+    { code: 'ROLLED_BACK', facts: { logTail: /no such table/ } },
+  )
+  t.strictSame(tree(), before.tree)
+  await stack.waitState('web:web_00', 'RUNNING')
+  await t.rejects(change({ action: 'put', definition: sleeper('bad', { command: '/bin/false' }) }), {
+    code: 'ROLLED_BACK',
+  })
+  t.strictSame(tree(), before.tree, 'a new one leaves nothing')
+  t.strictSame(pids('bad'), {})
+  t.ok(stack.events().some(({ type }) => type === 'program.rolledBack'))
+})
+
+await t.test('a hand-made file is taken over as it is', async (t) => {
+  const { change, tree, pids, host, stack } = await programHost(t)
+  const hand = [
+    '; of the shop\n[program:shop]\ncommand=/bin/sleep 600 ; nap\n# twice\nnumprocs=2\n',
+    `process_name=%(program_name)s_%(process_num)02d\nx_own=1\nstdout_logfile=${host.logDir}/shop.log\nredirect_stderr=true\n`,
+    '\n; of the mail\n[program:mail]\ncommand=/bin/sleep 601\n',
+  ]
+  writeFileSync(join(host.programDir, 'hand.conf'), hand.join(''))
+  await host.ctl('update')
+  await stack.waitState('shop:shop_01', 'RUNNING')
+  const before = pids('shop')
+  const { program } = await change({ action: 'adopt', name: 'shop' })
+  t.match(program, { source: 'managed', processes: 2, running: 2 })
+  t.strictSame(pids('shop'), before, 'nothing restarts')
+  t.equal(tree()['hand.conf'], hand[2]?.trimStart())
+  t.match(
+    tree()['agent-shop.conf'],
+    /; of the shop\n\[program:shop\]\ncommand=\/bin\/sleep 600 ; nap\n# twice\n/,
+  )
+  t.match(tree()['agent-shop.conf'], /x_own=1/)
+  await host.ctl('update')
+  t.strictSame(pids('shop'), before, 'nor does an update')
+  await change({ action: 'scale', name: 'shop', processes: 3 })
+  t.match(pids('shop'), before)
+  t.match(tree()['agent-shop.conf'], /x_own=1/)
+})
