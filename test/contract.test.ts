@@ -129,6 +129,10 @@ const ERROR_CODES: Record<string, number> = {
   REVISION_CONFLICT: 1022,
   ROLLED_BACK: 1023,
   CONFIG_BROKEN: 1024,
+  ENTRY_NOT_FOUND: 1030,
+  ENTRY_INVALID: 1031,
+  CRONTAB_DAMAGED: 1032,
+  CRON_UNAVAILABLE: 1033,
 }
 
 /** What a client of any method must be ready for, and of any that changes something. */
@@ -162,6 +166,8 @@ const EVENT_FIELDS: Record<string, string> = {
   'program.rolledBack': 'program',
   'program.drift': 'program',
   'program.removed': 'program',
+  'crontab.changed': 'user',
+  'crontab.drift': 'user diff',
   'crontab.started': 'run id user startedAt',
   'crontab.finished': 'run id user verdict exitStatus signal durationMs',
   'crontab.missed': 'run id user dueAt',

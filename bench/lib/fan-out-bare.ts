@@ -6,7 +6,7 @@ import { StoredEvent } from '../../src/core/events/stored-event.ts'
 import { SCOPES } from '../../src/protocol/scopes.ts'
 import { EVENT, publishing } from './fan-out-pace.ts'
 
-const SEES_ALL = new Set(SCOPES)
+const SEES_ALL = { scopes: new Set(SCOPES), users: ['*'] }
 
 const http = createServer()
 const server = new WebSocketServer({ server: http, perMessageDeflate: false })

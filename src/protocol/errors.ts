@@ -109,6 +109,30 @@ export const ERRORS = {
     summary:
       'supervisord refuses a file that is not of this call; nothing can be changed until it is mended.',
   },
+  ENTRY_NOT_FOUND: {
+    rpc: 1030,
+    exit: 1,
+    retry: false,
+    summary: 'There is no crontab entry of that id, no line of that key, or no run of that name.',
+  },
+  ENTRY_INVALID: {
+    rpc: 1031,
+    exit: 1,
+    retry: false,
+    summary: 'The entry cannot be as it is described; `data.issues` names the fields.',
+  },
+  CRONTAB_DAMAGED: {
+    rpc: 1032,
+    exit: 1,
+    retry: false,
+    summary: 'What of a crontab is ours cannot be told; `crontab.repair` puts it right.',
+  },
+  CRON_UNAVAILABLE: {
+    rpc: 1033,
+    exit: 1,
+    retry: false,
+    summary: 'Nothing can be installed for that user; `data.reason` says why.',
+  },
 } as const satisfies Record<string, ErrorSpec>
 
 export type ErrorCode = keyof typeof ERRORS

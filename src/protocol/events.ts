@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { Run } from './entry.ts'
+import { EntryId, EntryRevision, Run } from './entry.ts'
 import { GivenName, Instant } from './names.ts'
 import { ProcessState, SignalName } from './process.ts'
 import { Revision } from './program.ts'
@@ -74,6 +74,26 @@ export const EVENTS = {
     }),
   ),
   'program.removed': event('A program was deleted.', z.strictObject({ program: z.string() })),
+  'crontab.changed': event(
+    'The agent wrote a crontab.',
+    z.strictObject({
+      user: z.string(),
+      action: z.string(),
+      id: EntryId.optional().describe('of the entry that it was about'),
+      revision: EntryRevision.optional().describe('of the entry, where it is there'),
+    }),
+  ),
+  'crontab.drift': event(
+    'Somebody else changed the block of managed entries in a crontab, or wrote it at the same moment.',
+    z.strictObject({
+      user: z.string(),
+      kind: z
+        .enum(['edited', 'missing', 'damaged', 'race'])
+        .describe('race: two wrote within a few milliseconds, and a line of the other one may be lost'),
+      restored: z.boolean().describe('put back, as `policy.cronDrift: enforce` asks'),
+      diff: z.string().optional().describe('against what the agent wrote; needs `cron` and that user'),
+    }),
+  ),
   'crontab.started': event(
     'A run of a managed crontab entry began.',
     Run.pick({ run: true, id: true, startedAt: true, byHand: true }).extend({ user: z.string() }),
@@ -93,6 +113,15 @@ export const EVENTS = {
 
 /** Fields of payloads that only those see who have the scope. */
 export const GUARDED_FIELDS = { logTail: 'logs', diff: 'program' } as const satisfies Record<string, Scope>
+
+/** What must be held to see a guarded field; of a crontab the right to its user too. */
+export function guardOf(
+  type: string,
+  field: keyof typeof GUARDED_FIELDS,
+): { scope: Scope; isOfUser: boolean } {
+  const isCron = field === 'diff' && type.startsWith('crontab.')
+  return { scope: isCron ? 'cron' : GUARDED_FIELDS[field], isOfUser: isCron }
+}
 
 export type EventType = keyof typeof EVENTS
 export type EventPayload<T extends EventType> = z.infer<(typeof EVENTS)[T]['payload']>

@@ -105,7 +105,7 @@ export class EventStream {
 
   #pass(stored: Sendable): void {
     this.#next = stored.last + 1
-    if (this.#shows(stored)) this.#outlet.send(stored.frame(this.id, this.#principal.scopes))
+    if (this.#shows(stored)) this.#outlet.send(stored.frame(this.id, this.#principal))
     else this.#hidden++
   }
 

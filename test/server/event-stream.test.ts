@@ -128,6 +128,9 @@ const publishAll: Record<EventType, (bus: EventBus) => void> = {
   'program.drift': (bus) =>
     bus.publish('program.drift', { program: 'a', file: '/a', revision: REVISION, diff: 'x' }),
   'program.removed': (bus) => bus.publish('program.removed', { program: 'a' }),
+  'crontab.changed': (bus) => bus.publish('crontab.changed', { user: 'u', action: 'put', id: 'e' }),
+  'crontab.drift': (bus) =>
+    bus.publish('crontab.drift', { user: 'u', kind: 'edited', restored: false, diff: 'x' }),
   'crontab.started': (bus) => bus.publish('crontab.started', { run: 'r', id: 'e', user: 'u', startedAt: AT }),
   'crontab.finished': (bus) =>
     bus.publish('crontab.finished', { run: 'r', id: 'e', user: 'u', startedAt: AT, verdict: 'success' }),
@@ -219,6 +222,26 @@ await t.test('the log tail needs the scope logs, at the moment of sending', asyn
   publishAll['process.state'](bus)
   const tails = peer.notes('event').map(({ payload }) => (payload as { logTail?: string }).logTail)
   t.strictSame(tails, ['x', undefined])
+})
+
+await t.test('the diff of a crontab needs cron and its user, that of a program needs program', async (t) => {
+  for (const [scope, users, shown] of [
+    ['cron', ['u'], 'crontab.drift'],
+    ['cron', ['*'], 'crontab.drift'],
+    ['cron', ['v'], null],
+    ['program', ['u'], 'program.drift'],
+  ] as const) {
+    const scopes = new Set(['read', scope] as const)
+    const { bus, peer, stream } = streaming({ principal: { ...viewer(), scopes, users } })
+    stream.start()
+    publishAll['crontab.drift'](bus)
+    publishAll['program.drift'](bus)
+    const withDiff = peer.notes('event').filter(({ payload }) => 'diff' in Object(payload))
+    t.strictSame(
+      withDiff.map(({ type }) => type),
+      shown === null ? [] : [shown],
+    )
+  }
 })
 
 await t.test('rights that shrink or end hold from the next event on', async (t) => {

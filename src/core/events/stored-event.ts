@@ -1,6 +1,6 @@
 import * as z from 'zod'
-import { type AgentEvent, GUARDED_FIELDS, WireEvent } from '../../protocol/events.ts'
-import type { Scope } from '../../protocol/scopes.ts'
+import { type AgentEvent, GUARDED_FIELDS, guardOf, WireEvent } from '../../protocol/events.ts'
+import type { Principal } from '../access/principal.ts'
 import type { Source } from './journal-end.ts'
 
 const Recorded = WireEvent.omit({ subscription: true }).strict()
@@ -15,6 +15,9 @@ const RecordedGap = z.object({
 /** How lines of the journal begin, up to the type where it is an event. */
 const HEAD = /^\{(?:"epoch":"[^"]*",)?"seq":(\d+)[,}](?:"at":"[^"]*","type":"([^"]*)")?/
 
+/** Rights that decide which fields are shown. */
+type Viewer = Pick<Principal, 'scopes' | 'users'>
+
 /** What a subscriber is told: an event, or a hole in what we know. */
 export interface Sendable {
   readonly seq: number
@@ -24,7 +27,7 @@ export interface Sendable {
   readonly type: string | null
   /** The program it is about; null when it concerns the host. */
   readonly program: string | null
-  frame(subscription: string, scopes: ReadonlySet<Scope>): Buffer
+  frame(subscription: string, viewer: Viewer): Buffer
 }
 
 /** What the ring holds. */
@@ -103,9 +106,9 @@ export class StoredEvent implements Stored {
     this.sizeBytes = this.#json.length + 200
   }
 
-  /** The notification for a subscription, without what its scopes do not show. */
-  frame(subscription: string, scopes: ReadonlySet<Scope>): Buffer {
-    const hidden = this.#guarded.filter((field) => !scopes.has(GUARDED_FIELDS[field]))
+  /** The notification for a subscription, without what its rights do not show. */
+  frame(subscription: string, viewer: Viewer): Buffer {
+    const hidden = this.#guarded.filter((field) => !this.#shows(field, viewer))
     const key = hidden.length === 0 ? subscription : `${hidden.join()}-${subscription}`
     const known = this.#frames.get(key)
     if (known) return known
@@ -115,6 +118,12 @@ export class StoredEvent implements Stored {
     )
     if (this.#frames.size < this.#framesMax) this.#frames.set(key, frame)
     return frame
+  }
+
+  #shows(field: GuardedField, { scopes, users }: Viewer): boolean {
+    const { scope, isOfUser } = guardOf(this.type, field)
+    const { user } = this.event.payload as { user?: unknown }
+    return scopes.has(scope) && (!isOfUser || users.some((one) => one === '*' || one === user))
   }
 
   record(source: Source | null): string {
@@ -151,8 +160,8 @@ class PastEvent implements Sendable {
     return this.#open().program
   }
 
-  frame(subscription: string, scopes: ReadonlySet<Scope>): Buffer {
-    return this.#open().frame(subscription, scopes)
+  frame(subscription: string, viewer: Viewer): Buffer {
+    return this.#open().frame(subscription, viewer)
   }
 
   #open(): Sendable {

@@ -2,8 +2,8 @@ import t from 'tap'
 import { EventBus } from '../../../src/core/events/bus.ts'
 import { SCOPES, type Scope } from '../../../src/protocol/scopes.ts'
 
-const SEES_ALL = new Set(SCOPES)
-const SEES_STATES = new Set<Scope>(['read'])
+const SEES_ALL = { scopes: new Set(SCOPES), users: ['*'] }
+const SEES_STATES = { scopes: new Set<Scope>(['read']), users: [] }
 
 const LARGE = { events: 100_000, bytes: 1e9 }
 
@@ -98,8 +98,8 @@ await t.test('a log tail is only for those with logs', async (t) => {
   const bus = new EventBus()
   const transition = { process: 'a', program: 'a', from: 'RUNNING', to: 'FATAL', pid: null } as const
   bus.publish('process.state', { ...transition, logTail: 'secret' })
-  for (const scopes of [SEES_ALL, SEES_STATES, SEES_ALL, SEES_STATES])
-    t.equal(String(bus.at(1)?.frame('e1', scopes)).includes('secret'), scopes === SEES_ALL)
+  for (const viewer of [SEES_ALL, SEES_STATES, SEES_ALL, SEES_STATES])
+    t.equal(String(bus.at(1)?.frame('e1', viewer)).includes('secret'), viewer === SEES_ALL)
   t.match(JSON.parse(String(bus.at(1)?.frame('e1', SEES_STATES))), { params: { payload: transition } })
 })
 

@@ -9,8 +9,8 @@ import { createLogger } from '../../../src/logger.ts'
 import { type Scope as Right, SCOPES } from '../../../src/protocol/scopes.ts'
 import { noNamespace } from '../../fixtures/namespace.ts'
 
-const SEES_ALL = new Set(SCOPES)
-const SEES_STATES = new Set<Right>(['read'])
+const SEES_ALL = { scopes: new Set(SCOPES), users: ['*'] }
+const SEES_STATES = { scopes: new Set<Right>(['read']), users: [] }
 
 interface Scope {
   testdir(): string

@@ -5,7 +5,7 @@ import { ADMIN, startStack, waiting } from '../../fixtures/stack.ts'
 import { supervisord } from '../../fixtures/supervisord.ts'
 import { until } from '../../fixtures/wait.ts'
 
-const SEES_ALL = new Set(SCOPES)
+const SEES_ALL = { scopes: new Set(SCOPES), users: ['*'] }
 
 const PROGRAMS = {
   quick: { command: 'sleep 300' },
