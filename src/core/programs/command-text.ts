@@ -6,6 +6,16 @@ const PRLIMIT = '/usr/bin/prlimit'
 const PREFIX =
   /^(?:\/usr\/bin\/nice -n (\d{1,2}) )?(?:\/usr\/bin\/prlimit(?: --data=(\d{1,16}))?(?: --nofile=(\d{1,7}))? )?/
 
+/** The programs that set the limits, each with the field that needs it. */
+export function limitTools(limits: ProgramLimits = {}): { field: string; path: string }[] {
+  const { nice, memoryBytes, openFiles } = limits
+  const tools: { field: string; path: string }[] = []
+  if (nice !== undefined) tools.push({ field: 'nice', path: NICE })
+  if (memoryBytes !== undefined) tools.push({ field: 'memoryBytes', path: PRLIMIT })
+  else if (openFiles !== undefined) tools.push({ field: 'openFiles', path: PRLIMIT })
+  return tools
+}
+
 /** What stands before a command to set its limits. Both programs become the command: the pid and its signals stay. */
 export function limitsPrefix({ nice, memoryBytes, openFiles }: ProgramLimits): string {
   const words: string[] = []

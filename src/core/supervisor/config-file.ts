@@ -34,6 +34,7 @@ export interface ParsedConfig {
 }
 
 const DEFAULT = 'DEFAULT'
+const HERE = '%(here)s'
 
 interface Draft extends Place {
   header: string
@@ -61,12 +62,15 @@ export class ConfigReader {
   /** Every header as it was met. */
   readonly headers: (Place & { header: string })[] = []
   readonly #drafts = new Map<string, Draft>()
+  /** Values with a place for the folder of a file that has not been told yet. */
+  readonly #unplaced = new Set<Value>()
 
   /** Adds a file. With `here`, `%(here)s` stands for that folder in all that it says. */
   read(text: string, file: string, here?: string): void {
     const reader = new LineReader()
     let section: Draft | null = null
     let value: Value | null = null
+    const values: Value[] = []
     for (const [index, line] of splitLines(text).entries()) {
       const place = { file, line: index + 1 }
       const meaning = reader.take(line)
@@ -78,14 +82,18 @@ export class ConfigReader {
         value = null
       } else if (meaning.kind === 'key') {
         value = { ...place, lines: [meaning.value] }
+        values.push(value)
         section?.keys.set(meaning.key, value)
       }
     }
-    for (const { keys } of this.#drafts.values())
-      for (const draft of keys.values()) {
-        const joined = stripEnd(draft.lines.join('\n'))
-        draft.lines = [here === undefined ? joined : joined.replaceAll('%(here)s', () => here)]
-      }
+    for (const found of values) {
+      found.lines = [stripEnd(found.lines.join('\n'))]
+      if (found.lines[0]?.includes(HERE)) this.#unplaced.add(found)
+    }
+    if (here === undefined) return
+    for (const found of this.#unplaced)
+      found.lines = found.lines.map((joined) => joined.replaceAll(HERE, () => here))
+    this.#unplaced.clear()
   }
 
   sections(): ConfigSection[] {

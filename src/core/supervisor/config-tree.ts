@@ -7,7 +7,10 @@ import { words } from './config-text.ts'
 import { globFiles, hasMagic, joinPath, matchesName } from './glob-files.ts'
 
 const MAX_FILE_BYTES = 1024 * 1024
+/** What a file may have grown since its size was asked. */
+const SPARE_BYTES = 16 * 1024
 const MAX_FILES = 2000
+const AT_ONCE = 64
 const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /** Files as they would be: bytes by absolute path; null for one that would be gone. */
@@ -68,17 +71,22 @@ async function readIncludes(reader: ConfigReader, including: Including): Promise
       `${mainFile}: [include] files holds ${unknown.join(', ')}, which cannot be expanded here`,
     )
   tree.includes = words(value).map((pattern) => joinPath(dirname(mainFile), pattern))
-  for (const pattern of tree.includes)
-    for (const file of await seen.glob(pattern)) {
-      if (tree.files.length >= MAX_FILES) {
-        tree.problems.push(`more than ${MAX_FILES} files are included: the rest was not read`)
-        return
+  for (const pattern of tree.includes) {
+    const found = await seen.glob(pattern)
+    const room = MAX_FILES - tree.files.length
+    if (found.length > room)
+      tree.problems.push(`more than ${MAX_FILES} files are included: the rest was not read`)
+    for (let at = 0; at < Math.min(found.length, room); at += AT_ONCE) {
+      const files = found.slice(at, Math.min(at + AT_ONCE, room))
+      const texts = await Promise.all(files.map((file) => seen.read(file, tree)))
+      for (const [index, file] of files.entries()) {
+        const text = texts[index] ?? null
+        if (text === null) continue
+        reader.read(text, file, dirname(file))
+        tree.files.push(file)
       }
-      const text = await seen.read(file, tree)
-      if (text === null) continue
-      reader.read(text, file, dirname(file))
-      tree.files.push(file)
     }
+  }
 }
 
 /** The disk as it would look with an overlay on it. A file is known by the real path of its folder. */
@@ -145,14 +153,11 @@ async function placeOf(path: string): Promise<string> {
 }
 
 async function readBytes(file: string): Promise<Uint8Array | null> {
-  const isFile = await stat(file).then(
-    (found) => found.isFile(),
-    () => false,
-  )
-  if (!isFile) return null
+  const found = await stat(file).catch(() => null)
+  if (!found?.isFile()) return null
   const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK)
   try {
-    const buffer = Buffer.alloc(MAX_FILE_BYTES + 1)
+    const buffer = Buffer.alloc(Math.min(found.size + SPARE_BYTES, MAX_FILE_BYTES) + 1)
     const { bytesRead } = await handle.read(buffer, 0, buffer.length, 0)
     return buffer.subarray(0, bytesRead)
   } finally {

@@ -19,6 +19,8 @@ export interface HostFacts {
   /** Where relative paths begin, and what `~` stands for; null when it cannot be seen. */
   cwd: string | null
   home: string | null
+  /** False when its variables cannot be seen: then a place for one is taken for good. */
+  seesVariables: boolean
 }
 
 /** The values of one section, as supervisord takes them. What it refuses becomes a fault, and is then left out. */
@@ -62,7 +64,8 @@ export class Keys {
   }
 
   expanded(key: string, text: string): string | undefined {
-    const { value, unknown, isRefused } = expand(text, this.#names)
+    const variables = this.#facts.seesVariables ? {} : Object.fromEntries(variablesIn(text))
+    const { value, unknown, isRefused } = expand(text, { ...variables, ...this.#names })
     if (!isRefused) return value
     this.fault(key, `supervisord cannot expand ${unknown.at(-1) ?? '%'}: a percent sign is written %%`)
     return undefined
@@ -116,4 +119,8 @@ export class Keys {
   async #isUser(user: string): Promise<boolean> {
     return (await this.#facts.findUser(readInteger(user) ?? user)) !== null
   }
+}
+
+function variablesIn(text: string): [string, string][] {
+  return [...text.matchAll(/%\((ENV_[^()]*)\)/g)].map(([, name = '']) => [name, ''])
 }

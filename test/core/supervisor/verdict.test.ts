@@ -39,6 +39,7 @@ const facts: HostFacts = {
     Object.entries(GROUPS).some(([name, number]) => name === group || number === group),
   cwd: '/',
   home: ENVIRONMENT.HOME,
+  seesVariables: true,
 }
 
 function isMissing(path: string): boolean {
