@@ -6,6 +6,7 @@ export interface Account {
   name: string
   uid: number
   gid: number
+  home: string
 }
 
 const NAME = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\$?$/
@@ -34,9 +35,9 @@ export class Accounts {
 
 function accountsOf(text: string): Account[] {
   return text.split('\n').flatMap((line) => {
-    const [name = '', , uid = '', gid = ''] = line.split(':')
+    const [name = '', , uid = '', gid = '', , home = ''] = line.split(':')
     return name !== '' && /^\d+$/.test(uid) && /^\d+$/.test(gid)
-      ? [{ name, uid: Number(uid), gid: Number(gid) }]
+      ? [{ name, uid: Number(uid), gid: Number(gid), home }]
       : []
   })
 }

@@ -43,7 +43,7 @@ async function accountOf({ host, accounts }: Findings, user: string | undefined)
   if (user !== undefined) return await accounts.find(user)
   if (host.uid === null) return null
   // a uid without a name is a user all the same
-  return (await accounts.find(host.uid)) ?? { name: String(host.uid), uid: host.uid, gid: -1 }
+  return (await accounts.find(host.uid)) ?? { name: String(host.uid), uid: host.uid, gid: -1, home: '' }
 }
 
 async function mayTokenUse(
