@@ -25,6 +25,7 @@ import { panelPrincipal } from './core/panel/panel-principal.ts'
 import { Pins } from './core/panel/pins.ts'
 import { Policy } from './core/policy/policy.ts'
 import { PresetBook } from './core/programs/presets/book.ts'
+import { PRESETS } from './core/programs/presets/index.ts'
 import { ProgramStack } from './core/programs/stack.ts'
 import { SupervisorStack } from './core/supervisor/stack.ts'
 import { atMost } from './lib/at-most.ts'
@@ -120,7 +121,7 @@ async function build(
   const programs = new ProgramStack({
     supervisor,
     policy,
-    presets: new PresetBook([]),
+    presets: new PresetBook(PRESETS),
     bus,
     stateDir: config.stateDir,
     logFolder: config.policy.logDirectories[0] ?? LOG_FOLDER,

@@ -6,6 +6,11 @@ import { paint } from './paint.ts'
 import { harmless, table } from './text.ts'
 
 type Changed = ResultOf<'program.put'>
+type Preset = ResultOf<'program.presets'>['presets'][number]
+interface Property {
+  default?: unknown
+  description?: string
+}
 type Action = Changed['actions'][number]
 
 const NAMES_MAX = 6
@@ -35,6 +40,13 @@ export const programPrinters = {
     const notes = rest.warnings.map((text) => `note: ${text}`)
     return `${[...head, ...states, ...notes].map(harmless).join('\n')}\n\n${lines(stringify(definition))}`
   },
+  'program.presets': ({ presets }: ResultOf<'program.presets'>) =>
+    presets.length === 1 || presets.some(({ stanza }) => stanza !== undefined)
+      ? presets.map(presetText).join('\n')
+      : table(
+          ['PRESET', 'TITLE', 'GRACEFUL'],
+          presets.map(({ preset, title, graceful }) => [preset, title, verbText(graceful)]),
+        ),
   'program.plan': ({ diff, actions, warnings, errors }: ResultOf<'program.plan'>) =>
     [
       ...diff.split('\n').slice(0, -1).map(colouredDiff),
@@ -70,6 +82,26 @@ export const programPrinters = {
         current ? 'current' : '',
       ]),
     ),
+}
+
+function presetText({ preset, title, schema, graceful, warnings, stanza }: Preset): string {
+  const properties = Object.entries(schema['properties'] ?? {}) as [string, Property][]
+  const options = table(
+    ['OPTION', 'DEFAULT', ''],
+    properties.map(([name, { default: byDefault, description = '' }]) => [
+      name,
+      byDefault === undefined ? '-' : JSON.stringify(byDefault),
+      description,
+    ]),
+  )
+  const notes = warnings.map((text) => `${paint('yellow', 'warning')}: ${harmless(text)}\n`)
+  const head = `${paint('cyan', harmless(preset))}: ${harmless(title)}\ngraceful restart: ${harmless(verbText(graceful))}\n`
+  return [head, '\n', options, ...notes, ...(stanza === undefined ? [] : ['\n', lines(stanza)])].join('')
+}
+
+function verbText(graceful: Preset['graceful']): string {
+  if (graceful === null) return 'stop signal'
+  return graceful.by === 'signal' ? `signal ${graceful.signal}` : graceful.argv.join(' ')
 }
 
 function changed({ program, actions }: Changed): string {

@@ -4,6 +4,7 @@ import type { Outcome } from '../core/programs/service.ts'
 import { Definition } from '../protocol/definition.ts'
 import { mutation, query } from '../protocol/method.ts'
 import { GivenName } from '../protocol/names.ts'
+import { ProgramPreset } from '../protocol/preset.ts'
 import { DefinitionIssue, PlanAction, Program, ProgramRevision, Revision } from '../protocol/program.ts'
 import { ProgramName } from '../protocol/program-text.ts'
 import type { Context } from './context.ts'
@@ -97,6 +98,34 @@ export const programMethods = {
     run: async ({ name }, { programs, principal }: Context) => ({
       program: await programs.get(name, principal),
     }),
+  }),
+
+  'program.presets': query({
+    summary: 'List the presets that a program can be made from, with their options.',
+    scope: 'read',
+    params: z.strictObject({
+      preset: z.string().max(64).optional().describe('only the one of that name'),
+      show: z.boolean().default(false).describe('with an example of the stanza that it makes'),
+    }),
+    result: z.strictObject({ presets: z.array(ProgramPreset) }),
+    errors: ['PROGRAM_INVALID'],
+    example: {
+      params: { preset: 'laravel-horizon' },
+      result: {
+        presets: [
+          {
+            preset: 'laravel-horizon',
+            title: 'Laravel Horizon',
+            schema: { type: 'object', properties: { php: { type: 'string', default: 'php' } } },
+            defaults: { php: 'php' },
+            graceful: { by: 'command', argv: ['php', 'artisan', 'horizon:terminate'] },
+            warnings: [],
+          },
+        ],
+      },
+    },
+    cli: { command: 'program presets', positional: ['preset'] },
+    run: ({ preset, show }, { programs }: Context) => ({ presets: programs.presets(preset, show) }),
   }),
 
   'program.plan': query({

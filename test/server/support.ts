@@ -15,6 +15,7 @@ import type { EventJournal } from '../../src/core/events/journal.ts'
 import { LogService } from '../../src/core/logs/service.ts'
 import { Policy } from '../../src/core/policy/policy.ts'
 import { PresetBook } from '../../src/core/programs/presets/book.ts'
+import { PRESETS } from '../../src/core/programs/presets/index.ts'
 import { ProgramStack } from '../../src/core/programs/stack.ts'
 import { SupervisorStack } from '../../src/core/supervisor/stack.ts'
 import { createLogger } from '../../src/logger.ts'
@@ -193,7 +194,7 @@ export async function parts(t: Test, options: PartsOptions = {}) {
   const programs = new ProgramStack({
     supervisor: stack,
     policy,
-    presets: new PresetBook([]),
+    presets: new PresetBook(PRESETS),
     bus,
     stateDir: folder,
     logFolder: config.policy.logDirectories[0] ?? '',

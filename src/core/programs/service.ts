@@ -2,6 +2,7 @@
 // groups, verified, and undone when it does not hold.
 import { KeyedMutex } from '../../lib/keyed-mutex.ts'
 import { AgentError } from '../../protocol/errors.ts'
+import type { ProgramPreset } from '../../protocol/preset.ts'
 import type { PlanAction, Program, ProgramRevision } from '../../protocol/program.ts'
 import { mayUseProgram, type Principal } from '../access/principal.ts'
 import type { EventBus } from '../events/bus.ts'
@@ -14,6 +15,8 @@ import { type ChangeRunner, HalfDone } from './change-runner.ts'
 import type { Prepared } from './draft.ts'
 import type { Intent, IntentStore } from './intent.ts'
 import type { Judge, Preparer, Wish } from './prepare.ts'
+import type { PresetBook } from './presets/book.ts'
+import { shownPreset } from './presets/show.ts'
 import { programFiles } from './program-files.ts'
 import { type ProgramState, stateOf } from './program-state.ts'
 import { assertMine, invalidProgram, need } from './refusals.ts'
@@ -33,6 +36,9 @@ export interface ProgramServiceDeps {
   table: ProcessTable
   watch: StateWatch
   bus: EventBus
+  presets: PresetBook
+  /** The first of `policy.logDirectories`. */
+  logFolder: string
   discover: () => Promise<Discovery>
   /** The end of what a process wrote. */
   logTail: (process: string) => string
@@ -102,6 +108,16 @@ export class ProgramService {
       current: index === kept.toReversed().findIndex((one) => one.revision === state?.revision),
       definition: shownDefinition(name, rest, principal),
     }))
+  }
+
+  /**
+   * The presets of this host, or the one of that name.
+   * @throws {AgentError} PROGRAM_INVALID when there is none of it
+   */
+  presets(name: string | undefined, show: boolean): ProgramPreset[] {
+    const { presets: book, logFolder } = this.#deps
+    const chosen = name === undefined ? book.all() : [book.need(name)]
+    return chosen.map((one) => shownPreset(one, { book, logFolder, show }))
   }
 
   /** What a call would do, with no effect. @throws what {@link Preparer.prepare} throws */

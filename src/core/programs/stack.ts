@@ -53,6 +53,8 @@ export class ProgramStack {
       table,
       watch,
       bus,
+      presets,
+      logFolder,
       discover,
       logTail: (process) => {
         const entry = table.get(process)

@@ -1,5 +1,6 @@
 import type { Definition } from '../../../protocol/definition.ts'
 import type { DefinitionIssue } from '../../../protocol/program.ts'
+import { invalid } from '../definition.ts'
 import type { Graceful, Preset } from './preset.ts'
 
 /** A definition with its preset worked out. */
@@ -21,6 +22,13 @@ export class PresetBook {
     return [...this.#presets.values()]
   }
 
+  /** @throws {AgentError} PROGRAM_INVALID */
+  need(name: string): Preset {
+    const found = this.#presets.get(name)
+    if (found) return found
+    throw invalid([this.#unknown(name)])
+  }
+
   /** Works out a definition. What it says itself stands, whatever the preset would make. */
   expand(definition: Definition): Expanded {
     const { preset: name, options = {}, ...own } = definition
@@ -30,7 +38,7 @@ export class PresetBook {
     }
     const preset = this.#presets.get(name)
     if (!preset) return { definition, issues: [this.#unknown(name)], warnings: [] }
-    const parsed = preset.options.safeParse(options)
+    const parsed = preset.options().safeParse(options)
     if (!parsed.success) {
       const issues = parsed.error.issues.map(({ path, message }) => ({
         path: ['options', ...path.map(String)].join('.'),
@@ -38,14 +46,16 @@ export class PresetBook {
       }))
       return { definition, issues, warnings: [] }
     }
-    const whole = { ...preset.build(parsed.data, definition), ...own }
+    const built = preset.build(parsed.data, definition)
+    const whole = { ...built, ...own }
+    if (built.environment) whole.environment = { ...built.environment, ...own.environment }
     return { definition: whole, issues: [], warnings: preset.warnings?.(parsed.data, whole) ?? [] }
   }
 
   /** How a program of that definition takes up new code; null when it is stopped and started. */
   graceful(definition: Definition): Graceful | null {
     const preset = definition.preset === undefined ? undefined : this.#presets.get(definition.preset)
-    const parsed = preset?.options.safeParse(definition.options ?? {})
+    const parsed = preset?.options().safeParse(definition.options ?? {})
     return parsed?.success ? (preset?.graceful?.(parsed.data, definition) ?? null) : null
   }
 

@@ -1,0 +1,189 @@
+import t from 'tap'
+import { commandWords } from '../../../src/core/policy/command-words.ts'
+import { issuesOf, withDefaults } from '../../../src/core/programs/definition.ts'
+import { PresetBook } from '../../../src/core/programs/presets/book.ts'
+import { commandOf } from '../../../src/core/programs/presets/command.ts'
+import { PRESETS } from '../../../src/core/programs/presets/index.ts'
+import { exampleOf, shownPreset } from '../../../src/core/programs/presets/show.ts'
+import { renderSection } from '../../../src/core/programs/render.ts'
+import { Definition } from '../../../src/protocol/definition.ts'
+import { ProgramPreset } from '../../../src/protocol/preset.ts'
+import { SupervisorParser } from '../../fixtures/supervisor-parser.ts'
+
+const LOGS = '/var/log/supervisor'
+const book = new PresetBook(PRESETS)
+
+function expand(preset: string, options: Definition['options'] = {}, more: Partial<Definition> = {}) {
+  const { definition, issues, warnings } = book.expand(
+    Definition.parse({ name: 'work', preset, options, ...more }),
+  )
+  return { definition, issues, warnings, words: wordsOf(definition.command ?? '') }
+}
+
+function wordsOf(command: string): string[] {
+  return (commandWords(command) ?? []).map(({ text }) => text)
+}
+
+await t.test('each preset makes a program that supervisord takes, and says what it is', async (t) => {
+  const parser = new SupervisorParser(t)
+  for (const one of PRESETS) {
+    const { definition, issues } = book.expand(Definition.parse(exampleOf(one)))
+    t.strictSame(issues, [], one.preset)
+    const whole = withDefaults(definition, LOGS)
+    t.strictSame(issuesOf(whole), [])
+    t.strictSame(Definition.parse(whole), whole)
+    t.equal(whole.autorestart, true, 'a worker that ended by itself comes back')
+    const parsed = await parser.parse({
+      files: { '/etc/supervisord.conf': `[supervisord]\n${renderSection(whole)}` },
+    })
+    t.equal(parsed.fault, null)
+    t.strictSame(
+      parsed.processes?.[0]?.argv,
+      wordsOf((whole.command ?? '').replace('%(process_num)02d', '00')),
+    )
+    const shown = ProgramPreset.parse(shownPreset(one, { book, logFolder: LOGS, show: true }))
+    t.match(shown, { preset: one.preset, title: /./, stanza: /\[program:.*\nautorestart=true\n/s })
+    t.strictSame(
+      shown.warnings.filter((text) => !text.includes('descriptor')),
+      [],
+      'the defaults are safe',
+    )
+    for (const [name, option] of Object.entries(one.options().shape))
+      t.match(option.description, /./, `${one.preset} explains ${name}`)
+    t.match(book.expand({ ...exampleOf(one), options: { noSuchOption: 1 } }).issues[0], { path: /^options/ })
+  }
+  t.throws(() => book.need('no-such'), { code: 'PROGRAM_INVALID', message: /laravel-queue/ })
+})
+
+await t.test('a queue worker of Laravel, every option', async (t) => {
+  const all = {
+    php: '/usr/bin/php8.3',
+    connection: 'redis',
+    queue: ['mail', 'default'],
+    name: 'it is',
+    sleep: 5,
+    tries: 3,
+    timeout: 120,
+    backoff: [1, 5, 10],
+    memory: 256,
+    maxJobs: 1000,
+    maxTime: 1800,
+    rest: 1,
+    force: true,
+    retryAfter: 130,
+  }
+  const { words, definition, warnings } = expand('laravel-queue', all)
+  t.strictSame(words, [
+    '/usr/bin/php8.3',
+    'artisan',
+    'queue:work',
+    'redis',
+    '--name=it is',
+    '--queue=mail,default',
+    '--sleep=5',
+    '--tries=3',
+    '--timeout=120',
+    '--backoff=1,5,10',
+    '--memory=256',
+    '--max-jobs=1000',
+    '--max-time=1800',
+    '--rest=1',
+    '--force',
+  ])
+  t.equal(definition.stopWaitSecs, 130)
+  t.strictSame(warnings, [])
+  t.strictSame(book.graceful({ name: 'work', preset: 'laravel-queue', options: all }), {
+    by: 'command',
+    argv: ['/usr/bin/php8.3', 'artisan', 'queue:restart'],
+  })
+})
+
+await t.test('options that cannot be are refused by their names', (t) => {
+  const refused: [preset: string, options: NonNullable<Definition['options']>, path: string][] = [
+    ['laravel-queue', { timeout: -1 }, 'options.timeout'],
+    ['laravel-queue', { queue: ['a b'] }, 'options.queue.0'],
+    ['laravel-queue', { connection: '--once' }, 'options.connection'],
+    ['laravel-queue', { php: '-r' }, 'options.php'],
+    ['laravel-octane', { server: 'apache' }, 'options.server'],
+    ['laravel-octane', { port: 70_000 }, 'options.port'],
+    ['symfony-messenger', { receivers: [] }, 'options.receivers'],
+    ['node', { entry: 'a.js', script: 'start' }, 'options.script'],
+    ['sidekiq', { queues: ['mail,0'] }, 'options.queues.0'],
+    ['slm-queue', { queue: '-x' }, 'options.queue'],
+    ['custom', {}, 'options.executable'],
+  ]
+  for (const [preset, options, path] of refused) t.match(expand(preset, options).issues, [{ path }])
+  t.match(expand('no-such').issues, [{ path: 'preset', message: /there are: laravel-queue, / }])
+  t.match(book.expand({ name: 'work', options: { a: 1 } }).issues, [{ path: 'options' }])
+  t.end()
+})
+
+await t.test('what may surprise is told', (t) => {
+  const told: [
+    preset: string,
+    options: NonNullable<Definition['options']>,
+    more: Partial<Definition>,
+    text: RegExp,
+  ][] = [
+    [
+      'laravel-queue',
+      { timeout: 60 },
+      { stopWaitSecs: 60 },
+      /timeout \(60\) is not below stopWaitSecs \(60\)/,
+    ],
+    ['laravel-queue', { timeout: 90 }, {}, /timeout \(90\) is not below retry_after \(90\)/],
+    ['laravel-queue', { timeout: 0 }, {}, /without timeout a job may take longer than stopWaitSecs/],
+    ['laravel-queue', { maxTime: 0 }, {}, /neither maxTime nor maxJobs/],
+    ['laravel-queue', { tries: 0 }, {}, /tries is 0/],
+    ['laravel-horizon', {}, { processes: 2 }, /Horizon starts its workers itself/],
+    ['laravel-octane', { host: '0.0.0.0' }, {}, /other hosts reach it/],
+    ['laravel-reverb', {}, {}, /minfds/],
+    ['laravel-schedule-work', {}, { processes: 2 }, /every task/],
+    ['symfony-messenger', { timeLimit: 0 }, {}, /neither timeLimit nor limit/],
+    ['node', { port: 3000 }, { processes: 2 }, /port 3000/],
+    ['celery', { timeLimit: 0 }, {}, /timeLimit/],
+  ]
+  for (const [preset, options, more, text] of told)
+    t.ok(
+      expand(preset, options, more).warnings.some((warning) => text.test(warning)),
+      `${preset}: ${text}`,
+    )
+  t.end()
+})
+
+await t.test('what a definition says itself stands', (t) => {
+  const { definition } = expand(
+    'node',
+    { port: 3000 },
+    {
+      environment: { NODE_ENV: 'test', KEY: 'x' },
+      stopWaitSecs: 5,
+      autorestart: 'unexpected',
+    },
+  )
+  t.match(definition, {
+    command: 'node index.js',
+    environment: { NODE_ENV: 'test', KEY: 'x', PORT: '3000' },
+    stopWaitSecs: 5,
+    autorestart: 'unexpected',
+  })
+  t.strictSame(expand('node', { script: 'start', args: ['--x', 'a b'] }).words, [
+    'npm',
+    'run',
+    'start',
+    '--',
+    '--x',
+    'a b',
+  ])
+  t.end()
+})
+
+await t.test('words stay words, whatever is in them', (t) => {
+  const words = ['a b', "it's", '"', '\\', '$(x)', '; rm', '', 'ü', '`id`', '*', '%', "'\"'"]
+  t.strictSame(wordsOf(commandOf(['x', ...words])), ['x', ...words])
+  t.strictSame(expand('custom', { executable: 'x', args: words.filter(Boolean) }).words, [
+    'x',
+    ...words.filter(Boolean),
+  ])
+  t.end()
+})
