@@ -11,6 +11,7 @@ import { TokenStore } from './core/access/tokens.ts'
 import { AuditLog } from './core/audit/log.ts'
 import { auditPaths } from './core/audit/paths.ts'
 import { AuditService } from './core/audit/service.ts'
+import { DoctorService } from './core/doctor/service.ts'
 import { EventBus } from './core/events/bus.ts'
 import { EventJournal } from './core/events/journal.ts'
 import { Chores } from './core/host/chores.ts'
@@ -133,6 +134,7 @@ async function build(
   const paths = auditPaths(config.stateDir)
   const audit = new AuditLog({ paths, logger, now })
   teardown.defer(() => audit.stop())
+  const panel = () => dialOut?.state() ?? { state: 'off' as const, since: startedAt }
   const services: Services = {
     agent: {
       name: config.name,
@@ -142,7 +144,7 @@ async function build(
         const address = http?.address() ?? null
         return address && { ...address, tls: listen.tls.cert !== '' }
       },
-      panel: () => dialOut?.state() ?? { state: 'off', since: startedAt },
+      panel,
       cron: cronDaemon,
     },
     bus,
@@ -153,6 +155,14 @@ async function build(
     tokens: new TokenService({ store: tokens }),
     policy,
     audit: new AuditService({ log: audit, paths }),
+    doctor: new DoctorService({
+      config,
+      configFile,
+      supervisor,
+      panel,
+      isJournalBehind: () => journal.isBehind,
+      cron: cronDaemon,
+    }),
   }
   const sessions = new SessionServer({
     services,

@@ -17,6 +17,7 @@ const CHANGES = 'changes'
 
 const PINNED: Record<string, readonly [scope: string, effect: string]> = {
   'agent.info': ['read', READS],
+  'agent.doctor': ['read', READS],
   'rpc.discover': ['any', READS],
   'rpc.cancel': ['any', READS],
   'process.list': ['read', READS],
@@ -61,6 +62,7 @@ const PINNED: Record<string, readonly [scope: string, effect: string]> = {
 /** Parameters and result fields that protocol.md names; results may grow. */
 const FIELDS: Record<string, readonly [params: string, result: string]> = {
   'agent.info': ['', 'name version protocol epoch startedAt node listen panel supervisor cron policyDigest'],
+  'agent.doctor': ['', 'findings'],
   'rpc.discover': ['', ''],
   'rpc.cancel': ['id', 'cancelled'],
   'process.list': ['select', 'epoch seq processes'],

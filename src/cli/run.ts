@@ -13,7 +13,7 @@ import { harmless } from './text.ts'
 
 const EXITS = `
 Exit status: 0 ok, 1 failed, 2 wrong usage or config, 4 no agent or no right, 11 denied by policy;
-status: 0 all RUNNING, 3 some not, 4 unknown or supervisord cannot be asked.`
+doctor: 0 nothing found, 1 something; status: 0 all RUNNING, 3 some not, 4 unknown or supervisord cannot be asked.`
 
 /** Runs the command line. @returns the exit status */
 export async function run(argv: readonly string[]): Promise<number> {
@@ -97,6 +97,13 @@ export function buildProgram(done: (status: number) => void): Command {
     .argument('[params]', 'its parameters as JSON')
     .action(async (method: string, params: string | undefined) =>
       done(await (await import('./commands/policy-explain.ts')).explainPolicy(method, params, globals())),
+    )
+  program
+    .command('doctor')
+    .description('Look for what is wrong on this host, and say what cures it; needs no running agent.')
+    .option('-v, --verbose', 'print what is well too')
+    .action(async (options: object) =>
+      done(await (await import('./commands/doctor.ts')).doctorCommand(options, globals())),
     )
   program
     .command('init')

@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import { Finding } from '../protocol/doctor.ts'
 import { SupervisorState } from '../protocol/events.ts'
 import { PROTOCOL_VERSION } from '../protocol/limits.ts'
 import { query } from '../protocol/method.ts'
@@ -86,5 +87,35 @@ export const agentMethods = {
       cron: agent.cron(),
       policyDigest: policy.digest,
     }),
+  }),
+
+  'agent.doctor': query({
+    summary: 'Look for what is wrong on this host; worst first, each with what cures it.',
+    scope: 'read',
+    params: z.strictObject({}),
+    result: z.strictObject({
+      findings: z.array(Finding).describe('one at least for each question that could be asked here'),
+    }),
+    errors: [],
+    example: {
+      params: {},
+      result: {
+        findings: [
+          {
+            check: 'processes',
+            severity: 'failure',
+            message: 'mailer is FATAL: supervisord has given up on it',
+            evidence: 'supervisord says: Exited too quickly (process log may have details)',
+            fix: 'agent logs -n 50 --both mailer; agent start mailer',
+          },
+          {
+            check: 'cron',
+            severity: 'ok',
+            message: 'Does a cron daemon run, with its crontab command? Yes.',
+          },
+        ],
+      },
+    },
+    run: async (_params, { doctor, principal }: Context) => ({ findings: await doctor.findings(principal) }),
   }),
 }

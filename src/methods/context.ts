@@ -1,6 +1,7 @@
 import type { Principal } from '../core/access/principal.ts'
 import type { TokenService } from '../core/access/token-service.ts'
 import type { AuditService } from '../core/audit/service.ts'
+import type { DoctorService } from '../core/doctor/service.ts'
 import type { EventBus } from '../core/events/bus.ts'
 import type { CronDaemon } from '../core/host/cron-daemon.ts'
 import type { Policy } from '../core/policy/policy.ts'
@@ -39,6 +40,7 @@ export interface Services {
   tokens: TokenService
   policy: Policy
   audit: AuditService
+  doctor: DoctorService
 }
 
 export interface EventFilter {

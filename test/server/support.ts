@@ -10,6 +10,7 @@ import { TokenStore } from '../../src/core/access/tokens.ts'
 import { AuditLog } from '../../src/core/audit/log.ts'
 import { auditPaths } from '../../src/core/audit/paths.ts'
 import { AuditService } from '../../src/core/audit/service.ts'
+import { DoctorService } from '../../src/core/doctor/service.ts'
 import { EventBus, type RingLimits } from '../../src/core/events/bus.ts'
 import type { EventJournal } from '../../src/core/events/journal.ts'
 import { LogService } from '../../src/core/logs/service.ts'
@@ -218,6 +219,14 @@ export async function parts(t: Test, options: PartsOptions = {}) {
     policy,
     programs: programs.service,
     audit: new AuditService({ log: audit, paths }),
+    doctor: new DoctorService({
+      config: { ...config, stateDir: folder, tokensFile },
+      configFile: '/etc/supervisor-agent/config.yaml',
+      supervisor: stack,
+      panel: () => ({ state: 'off', since: '2026-11-22T09:00:00.000Z' }),
+      isJournalBehind: () => false,
+      cron: () => ({ alive: false, flavour: 'unknown' }),
+    }),
   }
   const limits = { ...LIMITS, ...options.limits }
   const dispatcher = new Dispatcher({ keys, audit, limits, logger })

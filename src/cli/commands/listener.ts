@@ -90,7 +90,7 @@ async function discoverFor(verb: ListenerVerb, config: Config, rpc: SupervisorRp
 }
 
 /** The pid where it is a supervisord here; one in a container or on another host has somebody else's number. */
-function ownPid(pid: number): number | null {
+export function ownPid(pid: number): number | null {
   try {
     return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('supervisord') ? pid : null
   } catch {

@@ -103,6 +103,11 @@ export class EventJournal {
     return this.#files.first ?? this.seq + 1
   }
 
+  /** True while the disk lacks events, because it took none. */
+  get isBehind(): boolean {
+    return this.#behind !== null
+  }
+
   /** Keeps an event. `ring` has those before it, for when the disk takes records again. Never throws. */
   append(stored: Stored, source: Source | null, ring: Ring): void {
     if (this.#isStopped) return

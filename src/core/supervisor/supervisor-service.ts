@@ -10,7 +10,7 @@ import { GroupUpdate, type UpdateOptions } from './group-update.ts'
 import { findListener } from './listener-section.ts'
 import type { ListenerServer } from './listener-server.ts'
 import type { Observer } from './observer.ts'
-import type { OrphanWatch } from './orphans.ts'
+import type { Orphan, OrphanWatch } from './orphans.ts'
 import type { GroupChanges, ProcessGroups } from './process-groups.ts'
 import type { ProcessTable } from './process-table.ts'
 import type { SupervisorRpc } from './rpc.ts'
@@ -68,6 +68,11 @@ export class SupervisorService {
     }
   }
 
+  /** Processes that a killed supervisord has left. */
+  orphans(): Orphan[] {
+    return this.#deps.orphans.alive()
+  }
+
   /** Returns when supervisord was asked for the first time, or is known to hang. */
   firstLook(): Promise<void> {
     return atMost(FIRST_LOOK_MS, this.#deps.connection.settled)
@@ -88,7 +93,7 @@ export class SupervisorService {
       programDir: found.programDir,
       programExt: found.programExt,
       problems: found.problems,
-      orphans: this.#deps.orphans.alive(),
+      orphans: this.orphans(),
       listener: {
         installed: section !== undefined,
         connected,
