@@ -144,11 +144,11 @@ export const programMethods = {
     cli: { command: 'program plan', positional: ['name'], body: 'definition' },
     secretParams: ['definition.environment', 'definition.options'],
     judge: (params, context: Context) => context.programs.prepare({ action: 'put', ...params }, context),
-    run: (_params, _context: Context, { diff, actions: planned, warnings, issues }) => ({
+    run: (_params, _context: Context, { diff, actions: planned, warnings, issues, broken }) => ({
       diff,
       actions: planned,
       warnings,
-      errors: issues,
+      errors: [...issues, ...broken.map(({ file, line, message }) => ({ path: `${file}:${line}`, message }))],
     }),
   }),
 

@@ -2,6 +2,7 @@
 import type { Definition } from '../../protocol/definition.ts'
 import type { DefinitionIssue, PlanAction } from '../../protocol/program.ts'
 import type { ResolvedProgram, Verdict } from '../policy/subject.ts'
+import type { ConfigError } from '../supervisor/config-file.ts'
 import type { Discovery } from '../supervisor/discovery.ts'
 import type { Change } from './change-runner.ts'
 import { unifiedDiff } from './diff.ts'
@@ -41,6 +42,8 @@ export interface Prepared {
   warnings: string[]
   /** Why it cannot be done; a plan shows them, anything else is refused. */
   issues: DefinitionIssue[]
+  /** What of other files supervisord refuses already. */
+  broken: ConfigError[]
   /** What must come up for the change to stand. */
   expects: readonly string[]
   /** Of another number of processes: what comes and what goes. */
@@ -88,6 +91,7 @@ export async function prepared(draft: Draft, discovery: Discovery): Promise<Prep
     actions: effect.actions,
     warnings: [...draft.warnings, ...scaleWarnings(draft, facts)],
     issues: draft.issues,
+    broken: [],
     expects: effect.expects,
     started: effect.started,
     stopped: effect.stopped,

@@ -21,7 +21,7 @@ import { programFiles } from './program-files.ts'
 import { type ProgramState, stateOf } from './program-state.ts'
 import { assertMine, invalidProgram, need } from './refusals.ts'
 import type { RevisionStore } from './revisions.ts'
-import type { Trial } from './trial.ts'
+import { configBroken, type Trial } from './trial.ts'
 import { NotUp, rolledBack, verifyUp } from './verify.ts'
 import { shownDefinition, viewOf } from './view.ts'
 
@@ -124,8 +124,13 @@ export class ProgramService {
   async prepare(wish: Wish, judge: Judge): Promise<Prepared> {
     const discovery = await this.#deps.discover()
     const made = await this.#deps.preparer.prepare(wish, judge, discovery)
-    const { issues, warnings } = await this.#deps.trial.look(made, discovery)
-    return { ...made, issues: [...made.issues, ...issues], warnings: [...made.warnings, ...warnings] }
+    const { issues, warnings, broken } = await this.#deps.trial.look(made, discovery)
+    return {
+      ...made,
+      broken,
+      issues: [...made.issues, ...issues],
+      warnings: [...made.warnings, ...(made.judged?.notes ?? []), ...warnings],
+    }
   }
 
   /**
@@ -136,8 +141,9 @@ export class ProgramService {
   async commit(made: Prepared, options: CommitOptions): Promise<Outcome> {
     const { connection } = this.#deps
     const { program, files, steps } = made.change
-    if (made.issues.length > 0) throw invalidProgram(program, made.issues)
     connection.assertUp()
+    if (made.broken.length > 0) throw configBroken(made.broken)
+    if (made.issues.length > 0) throw invalidProgram(program, made.issues)
     if (files.length > 0 || steps.length > 0)
       await this.#mutex.run(program, () => this.#commit(made, options))
     const state = made.change.kept === null ? null : await this.state(program)

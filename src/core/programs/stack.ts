@@ -2,6 +2,7 @@
 import { join } from 'node:path'
 import type { Logger } from '../../logger.ts'
 import type { EventBus } from '../events/bus.ts'
+import { Accounts } from '../policy/accounts.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { SupervisorStack } from '../supervisor/stack.ts'
 import { ChangeRunner } from './change-runner.ts'
@@ -47,7 +48,7 @@ export class ProgramStack {
       runner,
       intents,
       revisions,
-      trial: new Trial(),
+      trial: new Trial({ accounts: new Accounts() }),
       policy,
       connection,
       table,
