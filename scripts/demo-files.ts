@@ -113,6 +113,7 @@ export function layOut(): DemoFiles {
       `tokensFile: ${JSON.stringify(at('tokens.json'))}`,
       `supervisor: { url: ${JSON.stringify(`unix://${at('supervisor.sock')}`)} }`,
       `listen: { runDir: ${JSON.stringify(at('run'))}, port: 0 }`,
+      `policy: { logDirectories: [${JSON.stringify(at('log'))}] }`,
       '',
     ].join('\n'),
     { mode: 0o600 },

@@ -119,7 +119,8 @@ export class Dispatcher {
     unrecorded: readonly Warning[] = [],
   ): Promise<Result> {
     const given = await judged.run()
-    const result = method.mutating ? withWarnings(given, [...judged.warnings, ...unrecorded]) : given
+    const tells = method.mutating || 'warnings' in method.result.shape
+    const result = tells ? withWarnings(given, [...judged.warnings, ...unrecorded]) : given
     const parsed = method.result.safeParse(result)
     // cut here, so that a repeat gets what the first answer was
     if (parsed.success)

@@ -41,7 +41,7 @@ export interface ProgramServiceDeps {
   logFolder: string
   discover: () => Promise<Discovery>
   /** The end of what a process wrote. */
-  logTail: (process: string) => string
+  logTail: (process: string) => Promise<string>
 }
 
 export interface CommitOptions {

@@ -57,7 +57,9 @@ export class ProgramStack {
       presets,
       logFolder,
       discover,
-      logTail: (process) => {
+      logTail: async (process) => {
+        // one that has just come is not known with its log files yet
+        await supervisor.observer.refresh([process]).catch(() => undefined)
         const entry = table.get(process)
         return (entry && supervisor.logs.crashTail(entry)) ?? ''
       },

@@ -38,22 +38,21 @@ export class Trial {
   async look({ change, issues }: Pick<Prepared, 'change' | 'issues'>, discovery: Discovery): Promise<Look> {
     const { files, program, action } = change
     if (issues.length > 0 || files.length === 0) return { issues: [], warnings: [], broken: [] }
-    // what runs already as it is need not be as we would have it
-    const isTaken = action === 'adopt'
+    // what runs already need not be as we would have it; supervisord has the last word on it all the same
+    const isLenient = action !== 'put'
     const text = files.find(({ after }) => after?.includes(`[program:${program}]`))?.after ?? null
     const definition = text === null ? null : definitionIn(program, text)
-    const { accounts } = { accounts: this.#accounts }
     const found = await validate({
       discovery,
-      facts: hostFacts(discovery, accounts),
+      facts: hostFacts(discovery, this.#accounts),
       overlay: overlayOf(change),
       files: files.map(({ path }) => path),
-      definition: isTaken ? null : definition,
+      definition: isLenient ? null : definition,
     })
     const warnings = [...found.warnings, ...(definition === null ? [] : await absentScripts(definition))]
-    const doubts = isTaken ? found.issues.map(({ path, message }) => `${path}: ${message}`) : []
+    const doubts = isLenient ? found.issues.map(({ path, message }) => `${path}: ${message}`) : []
     return {
-      issues: isTaken ? [] : found.issues,
+      issues: isLenient ? [] : found.issues,
       warnings: [...warnings, ...doubts],
       broken: found.foreign,
     }

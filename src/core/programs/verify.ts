@@ -25,7 +25,7 @@ export interface VerifyOptions {
   startSecs: number
   signal: AbortSignal
   onUp?: (process: string) => void
-  logTail: (process: string) => string
+  logTail: (process: string) => Promise<string>
 }
 
 /**
@@ -48,7 +48,7 @@ export async function verifyUp(
       const leftMs = verifyMs - (performance.now() - beganAt)
       if (leftMs > 0) await stays(watch, name, leftMs, ends)
     } catch (error) {
-      if (error instanceof NotUp) error.logTail = logTail(name)
+      if (error instanceof NotUp) error.logTail = await logTail(name)
       failed.abort(error)
       throw error
     }
