@@ -1,10 +1,7 @@
-import { stat } from 'node:fs/promises'
-import { groupId } from '../host/group-id.ts'
 import { Accounts } from '../policy/accounts.ts'
 import { readConfigTree } from '../supervisor/config-tree.ts'
-import type { Discovery } from '../supervisor/discovery.ts'
+import { hostFacts } from '../supervisor/host-facts.ts'
 import { judgeTree } from '../supervisor/verdict.ts'
-import type { HostFacts } from '../supervisor/verdict-keys.ts'
 import { type Check, type Fault, UNASKED } from './check.ts'
 import { type DoctorHost, word } from './host.ts'
 
@@ -24,7 +21,7 @@ export const supervisorFiles = ({ discover, pid, configFile }: DoctorHost): Chec
       }))
     }
     const tree = await readConfigTree(mainFile, expansions)
-    const refused = (await judgeTree(tree, { expansions, facts: factsOf(found) })).map(
+    const refused = (await judgeTree(tree, { expansions, facts: hostFacts(found, new Accounts()) })).map(
       ({ file, line, header, key, message }): Fault => ({
         severity: 'failure',
         message: `${file}:${line}: ${header === '' ? '' : `[${header}] `}${key === null ? '' : `${key}: `}${message}; supervisord refuses all of its files with it at the next reread or restart`,
@@ -38,14 +35,3 @@ export const supervisorFiles = ({ discover, pid, configFile }: DoctorHost): Chec
     return [...refused, ...others]
   },
 })
-
-function factsOf({ supervisord }: Discovery): HostFacts {
-  const accounts = new Accounts()
-  return {
-    isFolder: async (path) => (await stat(path).catch(() => null))?.isDirectory() ?? false,
-    findUser: (user) => accounts.find(user),
-    hasGroup: async (group) => /^\d+$/.test(String(group)) || groupId(String(group)) !== undefined,
-    cwd: supervisord?.cwd ?? null,
-    home: supervisord?.environment?.['HOME'] ?? null,
-  }
-}
