@@ -17,7 +17,19 @@ export function report(error: unknown, { isJson }: { isJson: boolean }): number 
   const named = namedError(error)
   if (isJson) process.stdout.write(`${JSON.stringify({ error: toWireError(named) })}\n`)
   if (!(error instanceof CommanderError)) process.stderr.write(`agent: ${harmless(named.message)}\n`)
+  process.stderr.write(tailOf(named))
   return ERRORS[named.code].exit
+}
+
+/** What the process wrote that did not come up. */
+function tailOf({ facts }: AgentError): string {
+  const { logTail } = facts
+  if (typeof logTail !== 'string' || logTail === '') return ''
+  return logTail
+    .trimEnd()
+    .split('\n')
+    .map((line) => `    ${harmless(line)}\n`)
+    .join('')
 }
 
 function namedError(error: unknown): AgentError {
