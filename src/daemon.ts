@@ -254,7 +254,7 @@ async function build(
   chores.add('audit', '23 * * * * *', () => audit.settle())
   const sample = () => usage.sample(supervisor.table.all().flatMap(({ pid }) => (pid === null ? [] : [pid])))
   sample()
-  chores.add('programs', '41 * * * * *', () => supervisor.connection.isUp && programs.upkeep.drift())
+  chores.add('programs', '41 * * * * *', () => supervisor.connection.isUp && programs.tend())
   chores.add('usage', '*/10 * * * * *', sample)
   // on the way down peers are told first, whatever supervisord does
   teardown.defer(closeTransports)

@@ -2,6 +2,7 @@
 // get the first outcome, does another body conflict, do calls at the same time share one run, and what does a call say
 // that SIGKILL cut short.
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { type AgentClient, connect } from '../../src/client/index.ts'
@@ -21,7 +22,7 @@ interface Row {
   /** Called before, for something to be there. */
   before?: [MethodName, Params]
   /** What a call that was cut short is told of. */
-  observed: 'processes' | 'supervisor' | 'tokens'
+  observed: 'processes' | 'program' | 'supervisor' | 'tokens'
   /** Only admin.sock may. */
   isLocal?: true
   /** It is over too soon to be cut short: the record of its outcome is taken away instead. */
@@ -32,6 +33,12 @@ interface Row {
 
 const web = { select: ['web'] }
 const both = { select: ['web', 'echo'] }
+const sleeper = (name: string, more: object = {}) => ({
+  definition: { name, command: '/bin/sleep 600', startSecs: 0, ...more },
+  verifyMs: 0,
+})
+/** An earlier one of `p-restore`. */
+let revision = ''
 
 /** In this order: the last ones take supervisord away. */
 const ROWS: Partial<Record<MethodName, Row>> = {
@@ -56,6 +63,27 @@ const ROWS: Partial<Record<MethodName, Row>> = {
   },
   'token.rotate': { params: { token: 'first' }, other: { token: 'second' }, observed: 'tokens' },
   'token.revoke': { params: { token: 'second' }, other: { token: 'first' }, observed: 'tokens' },
+  'program.put': {
+    params: sleeper('p-put', { command: '/bin/sleep 601' }),
+    other: sleeper('p-put', { command: '/bin/sleep 602' }),
+    observed: 'program',
+  },
+  'program.delete': { params: { name: 'p-delete' }, other: { name: 'p-scale' }, observed: 'program' },
+  'program.scale': {
+    params: { name: 'p-scale', processes: 2 },
+    other: { name: 'p-scale', processes: 3 },
+    observed: 'program',
+  },
+  'program.enable': { params: { name: 'p-enable' }, other: { name: 'p-scale' }, observed: 'program' },
+  'program.disable': { params: { name: 'p-disable' }, other: { name: 'p-scale' }, observed: 'program' },
+  'program.adopt': { params: { name: 'hand' }, other: { name: 'web' }, observed: 'program' },
+  'program.restore': {
+    get params() {
+      return { name: 'p-restore', revision }
+    },
+    other: { name: 'p-restore', revision: '0123456789abcdef' },
+    observed: 'program',
+  },
   'supervisor.reread': { params: {}, other: {}, observed: 'supervisor' },
   'supervisor.update': {
     params: { groups: ['web'] },
@@ -68,10 +96,12 @@ const ROWS: Partial<Record<MethodName, Row>> = {
 }
 const rows = Object.entries(ROWS) as [MethodName, Row][]
 
-const CONFIG = 'policy: { allowRemoteTokens: true, allowStdin: true, allowSupervisorShutdown: true }\n'
+const CONFIG =
+  'allowRemoteTokens: true, allowStdin: true, allowSupervisorShutdown: true, allowRemoteProgram: true'
 const PROGRAMS = {
   web: { command: 'sleep 300', startsecs: 0 },
   echo: { command: 'cat', startsecs: 0 },
+  hand: { command: '/bin/sleep 600', startsecs: 0 },
 }
 /** It hears no SIGTERM. */
 const SLOW = {
@@ -130,10 +160,21 @@ class Host {
 
 async function started(t: Scope, programs: Record<string, Settings> = PROGRAMS): Promise<Host> {
   const host = await supervisord(t, { programs })
-  const agent = await agentProcess(t, host, { config: CONFIG })
+  const config = `policy: { ${CONFIG}, logDirectories: ['${host.logDir}'], users: ['${userInfo().username}'], allowRoot: true }\n`
+  const agent = await agentProcess(t, host, { config })
   const made = await new Host(host, agent).prepare()
   t.teardown(() => made.closeAll())
   return made
+}
+
+/** The programs that the rows are about. */
+async function putPrograms(local: AgentClient): Promise<void> {
+  const put = (name: string, more?: object) =>
+    local.call('program.put', sleeper(name, more), { mutates: true })
+  for (const name of ['p-put', 'p-delete', 'p-scale', 'p-disable']) await put(name)
+  await put('p-enable', { autostart: false })
+  revision = (await put('p-restore')).program.revision
+  await put('p-restore', { command: '/bin/sleep 601' })
 }
 
 const keyOf = (method: string) => `the-key-of-${method}`
@@ -155,6 +196,7 @@ await t.test('calls at the same time, another body, and a repeat after a restart
   const remote = await made.client()
   const local = await made.client(true)
   const firsts = new Map<MethodName, Params>()
+  await putPrograms(local)
   const isUp = async () => (await local.call('supervisor.info', {})).state === 'running'
   for (const [method, { params, other, before, isLocal }] of rows)
     await t.test(method, async (t) => {
@@ -206,6 +248,13 @@ await t.test('SIGKILL in the middle', async (t) => {
   const lasting = rows.filter(([, { isInstant }]) => !isInstant)
   const instant = rows.filter(([, { isInstant }]) => isInstant)
   const local = await made.client(true)
+  await putPrograms(local)
+  const programs = async (client: AgentClient) =>
+    (await client.call('program.list', {})).programs.map((one) => [one.name, one.file, one.revision])
+  const [programsBefore, { processes: processesBefore }] = [
+    await programs(local),
+    await local.call('process.list', {}),
+  ]
   for (const [method, { params }] of instant)
     await local.call(method, { ...params, idempotencyKey: keyOf(method) })
 
@@ -231,7 +280,14 @@ await t.test('SIGKILL in the middle', async (t) => {
   await agent.start()
 
   const after = await made.client(true)
-  await until(async () => (await after.call('process.list', {})).processes.length === 2, 'the processes')
+  await until(
+    async () => (await after.call('process.list', {})).processes.length === processesBefore.length,
+    'the processes',
+  )
+  await until(
+    async () => JSON.stringify(await programs(after)) === JSON.stringify(programsBefore),
+    'the programs to be as they were',
+  )
   for (const [method, { params, other, observed }] of rows)
     await t.test(method, async (t) => {
       const key = { idempotencyKey: keyOf(method) }

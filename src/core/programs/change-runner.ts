@@ -16,7 +16,7 @@ export interface RunOptions {
   /** Up to the end of the verification; from then on the change stands. */
   signal: AbortSignal
   /** Throws when the change must be undone. */
-  verify: () => Promise<void>
+  verify: (signal: AbortSignal) => Promise<void>
   /** Called after each step, with words for a person. */
   onStep: (text: string) => void
 }
@@ -28,8 +28,12 @@ export interface ChangeRunnerDeps {
   table: ProcessTable
   /** The files were changed, and supervisord has read them. */
   onFiles: () => Promise<void>
-  /** A change stands: what is to be kept and told of it. May be called again after an end in the middle of it. */
-  stands: (intent: Intent) => Promise<void>
+  /** Keeps what is to be restored one day. */
+  keep: (intent: Intent) => Promise<void>
+  /** Takes that back. */
+  unkeep: (intent: Intent) => Promise<void>
+  /** A change stands, and is told. May be called again after an end in the middle of it. */
+  stands: (intent: Intent) => void
   logger: Logger
 }
 
@@ -49,7 +53,8 @@ export class ChangeRunner {
    * @throws {HalfDone} when it failed and cannot be undone yet; else what failed
    */
   async run(change: Change, { signal, verify, onStep }: RunOptions): Promise<void> {
-    const { intents, stands } = this.#deps
+    const { intents, keep, stands, groups } = this.#deps
+    const { gone } = groups
     const intent: Intent = { ...change, begun: 0, done: false }
     await intents.write(intent)
     onStep('noted what is to be done')
@@ -62,7 +67,10 @@ export class ChangeRunner {
         await this.#take(step, change.actor, signal)
         onStep(textOf(step))
       }
-      await verify()
+      await verify(AbortSignal.any([signal, gone]))
+      await keep(intent)
+      onStep('kept as a revision')
+      await intents.write({ ...intent, done: true })
     } catch (error) {
       await this.undo(intent).catch((failure: unknown) => {
         this.#deps.logger.error({ err: failure, program: change.program }, 'a change could not be undone yet')
@@ -70,11 +78,8 @@ export class ChangeRunner {
       })
       throw error
     }
-    intent.done = true
-    await intents.write(intent)
     onStep('it stands')
-    await stands(intent)
-    onStep('kept as a revision')
+    stands(intent)
     await intents.delete(change.program)
   }
 
@@ -84,7 +89,7 @@ export class ChangeRunner {
       await this.undo(intent)
       return false
     }
-    await this.#deps.stands(intent)
+    this.#deps.stands(intent)
     await this.#deps.intents.delete(intent.program)
     return true
   }
@@ -106,6 +111,9 @@ export class ChangeRunner {
       const forget = this.#expect(step, intent.actor)
       await this.#takeBack(step, { groups, hasAll }).finally(forget)
     }
+    await this.#deps.unkeep(intent).catch((error: unknown) => {
+      logger.warn({ err: error, program: intent.program }, 'a revision that was not is still shown')
+    })
     await intents.delete(intent.program)
     logger.info({ program: intent.program, action: intent.action }, 'a change was undone')
   }
@@ -157,7 +165,8 @@ export class ChangeRunner {
           // one in a group that was just added may not be in memory yet
           return await groups.startAgain([step.process])
         case 'stop':
-          if (table.get(step.process)) await steps.stop(step.process, true, signal)
+          if (table.get(step.process))
+            await steps.stop(step.process, true, AbortSignal.any([signal, groups.gone]))
       }
     } finally {
       setTimeout(forget, FORGET_MS).unref()

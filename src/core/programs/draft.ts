@@ -78,14 +78,16 @@ export async function prepared(draft: Draft, discovery: Discovery): Promise<Prep
     ...(draft.others ?? []),
     ...(await surgeFiles(draft, effect, own)),
   ]
+  const at = new Date().toISOString()
   return {
     change: {
       program: name,
       action: draft.action,
       actor: draft.actor,
+      at,
       files,
       steps: effect.steps,
-      kept: keptOf(draft),
+      kept: keptOf(draft, at),
     },
     diff: files.map((file) => unifiedDiff(file.path, file.before, file.after)).join(''),
     actions: effect.actions,
@@ -100,11 +102,11 @@ export async function prepared(draft: Draft, discovery: Discovery): Promise<Prep
   }
 }
 
-function keptOf({ text, asked, actor, action }: Draft): Change['kept'] {
+function keptOf({ text, asked, actor, action }: Draft, at: string): Change['kept'] {
   if (text === null) return null
   return {
     revision: revisionOf(text),
-    at: new Date().toISOString(),
+    at,
     actor,
     method: `program.${action}`,
     text,

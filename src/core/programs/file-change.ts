@@ -3,6 +3,7 @@ import { open, readdir, unlink } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { writeFileAtomic } from '../../lib/atomic-file.ts'
 import { AgentError } from '../../protocol/errors.ts'
+import { writing } from './writing.ts'
 
 const MAX_BYTES = 1024 * 1024
 /** What writeFileAtomic leaves behind when the agent is killed in the middle of it. */
@@ -67,8 +68,8 @@ export async function undoChange(change: FileChange): Promise<boolean> {
 }
 
 async function put({ path, mode, owner }: FileChange, text: string | null): Promise<void> {
-  if (text !== null) await writeFileAtomic(path, text, mode, owner)
-  else {
+  await writing(path, async () => {
+    if (text !== null) return await writeFileAtomic(path, text, mode, owner)
     await unlink(path)
     const folder = await open(dirname(path), 'r')
     try {
@@ -76,7 +77,7 @@ async function put({ path, mode, owner }: FileChange, text: string | null): Prom
     } finally {
       await folder.close()
     }
-  }
+  })
 }
 
 /** Deletes what an agent that was killed left of a write of this file. */

@@ -16,13 +16,14 @@ export function instancesOf(
     .map((entry) => ({
       name: entry.name,
       group: entry.group,
-      index: isNumbered || entry.group !== name ? (numberOf(entry.process) ?? start) : start,
+      index: isNumbered || entry.group !== name ? (numberOf(entry) ?? start) : start,
       isUp: UP.has(entry.state),
     }))
     .toSorted((a, b) => a.index - b.index)
 }
 
-function numberOf(process: string): number | null {
-  const digits = /(\d+)$/.exec(process)?.[1]
+/** The number of a process in its program; null for one that is called as the program, whatever digits that has. */
+export function numberOf({ process, program }: { process: string; program: string }): number | null {
+  const digits = process === program ? undefined : /(\d+)$/.exec(process)?.[1]
   return digits === undefined ? null : Number(digits)
 }

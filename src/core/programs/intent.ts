@@ -4,7 +4,9 @@ import { mkdir, readdir, readFile, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as z from 'zod'
 import { writeFileAtomic } from '../../lib/atomic-file.ts'
+import { Instant } from '../../protocol/names.ts'
 import { KeptRevision } from './revisions.ts'
+import { writing } from './writing.ts'
 
 const FileChange = z.object({
   path: z.string(),
@@ -32,6 +34,7 @@ const Intent = z.object({
   action: z.string(),
   /** Who asked for it; null when nobody did. */
   actor: z.string().nullable(),
+  at: Instant,
   files: z.array(FileChange),
   steps: z.array(GroupStep),
   /** What the program is from then on; null when it goes. */
@@ -52,8 +55,10 @@ export class IntentStore {
   }
 
   async write(intent: Intent): Promise<void> {
-    await mkdir(this.#folder, { recursive: true, mode: 0o700 })
-    await writeFileAtomic(this.#path(intent.program), JSON.stringify(intent))
+    await writing(this.#path(intent.program), async (path) => {
+      await mkdir(this.#folder, { recursive: true, mode: 0o700 })
+      await writeFileAtomic(path, JSON.stringify(intent))
+    })
   }
 
   async delete(program: string): Promise<void> {
@@ -62,15 +67,25 @@ export class IntentStore {
     })
   }
 
-  /** What was begun and not ended, also by an agent that was killed. */
-  async pending(): Promise<Intent[]> {
-    const intents: Intent[] = []
-    for (const name of await readdir(this.#folder).catch(() => [])) {
-      const path = join(this.#folder, name)
-      if (name.endsWith('.tmp')) await unlink(path)
-      else if (name.endsWith('.json')) intents.push(Intent.parse(JSON.parse(await readFile(path, 'utf8'))))
-    }
-    return intents
+  /** What was begun with a program and not ended; null for nothing. */
+  async get(program: string): Promise<Intent | null> {
+    const text = await readFile(this.#path(program), 'utf8').catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return null
+      throw error
+    })
+    return text === null ? null : Intent.parse(JSON.parse(text))
+  }
+
+  /** The programs with which something was begun and not ended, also by an agent that was killed. */
+  async pending(): Promise<string[]> {
+    const names = await readdir(this.#folder).catch(() => [])
+    return names.flatMap((name) => (name.endsWith('.json') ? [name.slice(0, -'.json'.length)] : []))
+  }
+
+  /** Deletes what an agent that was killed left of a write; to be called while nothing is being written. */
+  async sweep(): Promise<void> {
+    for (const name of await readdir(this.#folder).catch(() => []))
+      if (name.endsWith('.tmp')) await unlink(join(this.#folder, name))
   }
 
   #path(program: string): string {

@@ -16,7 +16,16 @@ import type { PresetBook } from './presets/book.ts'
 import { type ProgramFile, programFiles } from './program-files.ts'
 import { type ProgramState, type StateDeps, sectionOf, stateOf } from './program-state.ts'
 import { editSection, readSection } from './read.ts'
-import { assertMine, assertOurs, checkRevision, drifted, need, newFile } from './refusals.ts'
+import {
+  assertMine,
+  assertOurs,
+  checkRevision,
+  drifted,
+  lodgers,
+  need,
+  newFile,
+  obstacles,
+} from './refusals.ts'
 import { renderFile, withHead } from './render.ts'
 
 /** What a call wishes for. */
@@ -102,8 +111,9 @@ export class Preparer {
     const expanded = this.#deps.presets.expand(definition)
     const { warnings } = expanded
     const whole = withDefaults(expanded.definition, this.#deps.logFolder)
-    const issues = expanded.issues.length > 0 ? expanded.issues : issuesOf(whole)
     const base = this.#base(whole.name, before, { site, action })
+    const issues = expanded.issues.length > 0 ? expanded.issues : issuesOf(whole)
+    if (before === null) issues.push(...(await obstacles(whole.name, { ...this.#deps, ...base })))
     if (issues.length > 0) return { ...base, text: before?.file.text ?? null, how: 'none', issues, warnings }
     const wanted = before ? edited(before, whole) : renderFile(whole)
     const { text, judged } = await this.#judged(whole.name, wanted, { site, isNew: before === null })
@@ -140,9 +150,11 @@ export class Preparer {
         `${name} has no revision ${revision}; agent program history ${name} shows all`,
         { facts: { program: name, revision } },
       )
+    const base = this.#base(name, before, { site, action: 'restore' })
     const { text, judged } = await this.#judged(name, kept.text, { site, isNew: before === null })
     return {
-      ...this.#base(name, before, { site, action: 'restore' }),
+      ...base,
+      issues: before ? lodgers(before) : await obstacles(name, { ...this.#deps, ...base }),
       text,
       judged,
       how: howOf(before, text, false),
@@ -164,7 +176,8 @@ export class Preparer {
     return {
       ...this.#base(before.name, before, { site, action: 'delete' }),
       text: null,
-      how: before.instances.length > 0 ? 'remove' : 'none',
+      how: before.instances.length > 0 || before.at.surges.length > 0 ? 'remove' : 'none',
+      issues: lodgers(before),
     }
   }
 

@@ -54,7 +54,8 @@ function isSurge({ type, name, file }: ConfigSection): boolean {
   return type === 'program' && SURGE.test(name) && isOurs(file, name)
 }
 
-function isOurs(file: string, name: string): boolean {
+/** Is it the file that we would write for the program? */
+export function isOurs(file: string, name: string): boolean {
   const own = basename(file)
   return own.startsWith(`agent-${name}.`) && !own.slice(`agent-${name}.`.length).includes('.')
 }

@@ -1,6 +1,10 @@
 import { AgentError } from '../../protocol/errors.ts'
+import type { DefinitionIssue } from '../../protocol/program.ts'
 import { mayUseProgram, type Principal } from '../access/principal.ts'
 import type { Discovery } from '../supervisor/discovery.ts'
+import type { ProcessTable } from '../supervisor/process-table.ts'
+import { readConfigFile } from './file-change.ts'
+import { IniDocument } from './ini/document.ts'
 import { fileOf } from './program-files.ts'
 import { notFound, type ProgramState } from './program-state.ts'
 
@@ -64,6 +68,33 @@ export function invalidProgram(
 }
 
 const ISSUES_MAX = 3
+
+/** What speaks against a new program of that name: something in supervisord or on the disk that no file of it made. */
+export async function obstacles(
+  name: string,
+  { path, table }: { path: string; table: ProcessTable },
+): Promise<DefinitionIssue[]> {
+  if (table.all().some(({ group }) => group === name))
+    return [
+      {
+        path: 'name',
+        message: `supervisord has a group ${name} already, which no [program:${name}] of its files makes: choose another name, or have it removed first (supervisorctl update ${name})`,
+      },
+    ]
+  if ((await readConfigFile(path)) === null) return []
+  return [{ path: 'name', message: `${path} is there already, and holds no [program:${name}]` }]
+}
+
+/** What would be lost with the file of a program: sections that others wrote into it. */
+export function lodgers({ name, at, file }: ProgramState): DefinitionIssue[] {
+  return IniDocument.parse(file.text)
+    .sections()
+    .filter(({ header }) => header !== `program:${name}`)
+    .map(({ header }) => ({
+      path: 'name',
+      message: `somebody wrote [${header}] into ${at.file}: move it to a file of its own first`,
+    }))
+}
 
 /** Where the file of a new program goes. @throws {AgentError} SUPERVISOR_FAULT when there is no place for it */
 export function newFile(name: string, discovery: Discovery): string {

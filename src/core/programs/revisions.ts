@@ -5,6 +5,7 @@ import { writeFileAtomic } from '../../lib/atomic-file.ts'
 import { Definition } from '../../protocol/definition.ts'
 import { Instant } from '../../protocol/names.ts'
 import { Revision } from '../../protocol/program.ts'
+import { writing } from './writing.ts'
 
 /** Revisions of a program that are kept; a deleted program keeps its own. */
 const KEPT = 20
@@ -48,10 +49,21 @@ export class RevisionStore {
 
   /** Keeps a revision as the newest; the oldest ones go. */
   async add(program: string, revision: KeptRevision): Promise<void> {
+    await this.#write(program, [...(await this.list(program)), revision])
+  }
+
+  /** Takes back what was kept for a change that does not stand. */
+  async drop(program: string, { at, revision }: KeptRevision): Promise<void> {
     const before = await this.list(program)
-    const revisions = [...before, revision].slice(-KEPT)
-    await mkdir(this.#folder, { recursive: true, mode: 0o700 })
-    await writeFileAtomic(this.#path(program), JSON.stringify({ version: 1, revisions }))
+    const revisions = before.filter((kept) => kept.at !== at || kept.revision !== revision)
+    if (revisions.length < before.length) await this.#write(program, revisions)
+  }
+
+  async #write(program: string, revisions: readonly KeptRevision[]): Promise<void> {
+    await writing(this.#path(program), async (path) => {
+      await mkdir(this.#folder, { recursive: true, mode: 0o700 })
+      await writeFileAtomic(path, JSON.stringify({ version: 1, revisions: revisions.slice(-KEPT) }))
+    })
   }
 
   #path(program: string): string {

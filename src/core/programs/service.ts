@@ -163,32 +163,35 @@ export class ProgramService {
 
   /** Runs a task while no call changes the program. */
   alone(program: string, task: () => Promise<void>): Promise<void> {
-    return this.#mutex.run(program, task)
+    return this.#mutex.run(program, async () => {
+      await this.#recover(program)
+      await task()
+    })
   }
 
   /** Before supervisord is asked for the first time: what was half done is off the disk again. */
   async undoFiles(): Promise<void> {
-    for (const intent of await this.#deps.intents.pending())
-      if (!intent.done) await this.#deps.runner.undoFiles(intent)
+    const { intents, runner } = this.#deps
+    await intents.sweep()
+    for (const program of await intents.pending()) {
+      const intent = await intents.get(program)
+      if (intent && !intent.done) await runner.undoFiles(intent)
+    }
   }
 
   /** supervisord can be asked: whatever an end in the middle of a change left is brought to its end. */
   async recover(): Promise<void> {
-    for (const { program } of await this.#deps.intents.pending())
+    for (const program of await this.#deps.intents.pending())
       await this.#mutex.run(program, () => this.#recover(program))
   }
 
-  /** A change that stands is told; what is kept of it is kept once. */
-  async stands(intent: Intent): Promise<void> {
-    const { revisions, bus } = this.#deps
+  /** Tells of a change that stands. */
+  stands(intent: Intent): void {
+    const { bus } = this.#deps
     const { program, action, actor, kept } = intent
     const by = actor ?? undefined
     if (action === 'delete') bus.publish('program.removed', { program }, by)
-    else if (kept !== null) {
-      const [last] = (await revisions.list(program)).slice(-1)
-      if (last?.at !== kept.at) await revisions.add(program, kept)
-      bus.publish('program.applied', { program, action, revision: kept.revision }, by)
-    }
+    else if (kept !== null) bus.publish('program.applied', { program, action, revision: kept.revision }, by)
   }
 
   async #commit(made: Prepared, { judge, verifyMs, signal, onProgress }: CommitOptions): Promise<void> {
@@ -207,11 +210,11 @@ export class ProgramService {
     try {
       await runner.run(change, {
         signal,
-        verify: () =>
+        verify: (unless) =>
           verifyUp(watch, expects, {
             verifyMs: verifyMs ?? Math.max(VERIFY_MS, startSecs * 1000),
             startSecs,
-            signal,
+            signal: unless,
             logTail,
             onUp: (process) => onProgress(done, total, `${process} is up`),
           }),
@@ -239,14 +242,14 @@ export class ProgramService {
     if (stillUndoing)
       return new AgentError(
         'SUPERVISOR_UNREACHABLE',
-        `${error.message}; what was begun is undone as soon as supervisord can be asked`,
+        `${error.message}; what was begun is undone as soon as that is possible, at the latest within a minute of it`,
         { facts: { program: change.program }, cause: reason },
       )
     return trial.refusalOf(change, reason)
   }
 
   async #recover(program: string): Promise<void> {
-    const intent = (await this.#deps.intents.pending()).find((one) => one.program === program)
+    const intent = await this.#deps.intents.get(program)
     if (!intent) return
     if (await this.#deps.runner.recover(intent)) return
     const { action, actor } = intent

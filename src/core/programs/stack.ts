@@ -7,6 +7,7 @@ import type { Policy } from '../policy/policy.ts'
 import type { SupervisorStack } from '../supervisor/stack.ts'
 import { ChangeRunner } from './change-runner.ts'
 import { IntentStore } from './intent.ts'
+import { keepRevisions, unkeepRevisions } from './keep.ts'
 import { Preparer } from './prepare.ts'
 import type { PresetBook } from './presets/book.ts'
 import { RevisionStore } from './revisions.ts'
@@ -40,6 +41,8 @@ export class ProgramStack {
       steps,
       table,
       onFiles: () => supervisor.readPrograms(),
+      keep: (intent) => keepRevisions(revisions, intent),
+      unkeep: (intent) => unkeepRevisions(revisions, intent),
       stands: (intent) => this.service.stands(intent),
       logger,
     })
@@ -86,6 +89,12 @@ export class ProgramStack {
   async recover(): Promise<void> {
     await this.service.recover()
     await this.upkeep.fold()
+  }
+
+  /** What is to be done now and then: what could not be undone at once, and edits by hand. */
+  async tend(): Promise<void> {
+    await this.recover()
+    await this.upkeep.drift()
   }
 
   stop(): void {

@@ -7,6 +7,7 @@ import type { ProcessTable } from '../supervisor/process-table.ts'
 import type { ChangeRunner } from './change-runner.ts'
 import { unifiedDiff } from './diff.ts'
 import { readConfigFile } from './file-change.ts'
+import { numberOf } from './instances.ts'
 import { programFiles } from './program-files.ts'
 import { stateOf } from './program-state.ts'
 import type { RevisionStore } from './revisions.ts'
@@ -85,7 +86,7 @@ export class Upkeep {
     for (const name of surging) {
       const instances = entries
         .filter(({ program }) => program === name)
-        .map((entry) => ({ ...entry, index: numberOf(entry.process), isUp: entry.pid !== null }))
+        .map((entry) => ({ ...entry, index: numberOf(entry) ?? 0, isUp: entry.pid !== null }))
       if (instances.some((instance) => isSuperseded(instance, instances, name))) programs.add(name)
     }
     return [...programs]
@@ -115,13 +116,9 @@ export class Upkeep {
     const groups = [...new Set([...surges.map(({ group }) => group), ...running])]
     const steps = groups.map((group) => ({ do: 'remove' as const, group, ran: [] }))
     await this.#deps.runner.run(
-      { program: name, action: 'fold', actor: null, files, steps, kept: null },
+      { program: name, action: 'fold', actor: null, at: new Date().toISOString(), files, steps, kept: null },
       { signal: new AbortController().signal, verify: async () => undefined, onStep: () => undefined },
     )
     this.#deps.logger.info({ program: name, groups }, 'surge groups folded away')
   }
-}
-
-function numberOf(process: string): number {
-  return Number(/(\d+)$/.exec(process)?.[1] ?? 0)
 }

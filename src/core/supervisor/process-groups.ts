@@ -28,6 +28,7 @@ export class ProcessGroups {
   readonly #watch: StateWatch
   readonly #observer: Observer
   readonly #connection: SupervisorConnection
+  #gone = new AbortController()
 
   constructor(deps: {
     rpc: SupervisorRpc
@@ -41,6 +42,17 @@ export class ProcessGroups {
     this.#watch = deps.watch
     this.#observer = deps.observer
     this.#connection = deps.connection
+  }
+
+  /** Ends when supervisord does: nothing that was begun in it goes on. */
+  get gone(): AbortSignal {
+    return this.#gone.signal
+  }
+
+  supervisordGone(): void {
+    const gone = this.#gone
+    this.#gone = new AbortController()
+    gone.abort(new AgentError('SUPERVISOR_UNREACHABLE', 'supervisord ended meanwhile'))
   }
 
   /**
@@ -99,6 +111,8 @@ export class ProcessGroups {
         const fault = error instanceof AgentError ? error.facts['fault'] : undefined
         if (fault !== 'ALREADY_STARTED' && fault !== 'BAD_NAME') throw error
       })
+    // whoever looks next must not take how it was before for how it came out
+    if (names.some((name) => this.#table.get(name)?.pid === null)) await this.#observer.reconcile()
   }
 
   async #stop(group: string): Promise<void> {
@@ -109,7 +123,7 @@ export class ProcessGroups {
       if (error instanceof AgentError && error.facts['fault'] === 'BAD_NAME') return
       throw error
     }
-    const within = AbortSignal.timeout(STOP_MS)
+    const within = AbortSignal.any([AbortSignal.timeout(STOP_MS), this.#gone.signal])
     setMaxListeners(0, within) // one for each process
     await Promise.all(
       members.map(({ name }) =>

@@ -115,7 +115,10 @@ export class SupervisorStack {
       bus,
       logger,
       onUp: ({ pid }) => this.#up(pid),
-      onGone: () => this.#control.supervisordGone(),
+      onGone: () => {
+        this.#control.supervisordGone()
+        this.groups.supervisordGone()
+      },
       onDown: () => {
         this.#orphans.mayBeGone()
         this.#nudge.stop()
