@@ -8,12 +8,14 @@ import { buildProgram } from '../src/cli/run.ts'
 import { Config } from '../src/config.ts'
 import { METHODS } from '../src/methods/index.ts'
 import { TokenView } from '../src/methods/token.ts'
+import { Definition } from '../src/protocol/definition.ts'
 import { ERRORS, type ErrorCode } from '../src/protocol/errors.ts'
 import { EVENTS } from '../src/protocol/events.ts'
 import { Bookmark, Gap, Hello, LogNotification, Progress } from '../src/protocol/frames.ts'
 import { CLOSE, LIMITS, PROTOCOL_VERSION, SUBPROTOCOL } from '../src/protocol/limits.ts'
 import { sharedErrors } from '../src/protocol/method.ts'
 import { Process, ProcessResult } from '../src/protocol/process.ts'
+import { PROGRAM_KEYS } from '../src/protocol/program-key.ts'
 import { ROLES, SCOPES } from '../src/protocol/scopes.ts'
 
 interface Schema {
@@ -42,7 +44,7 @@ const FILE = resolve(import.meta.dirname, '../docs/reference.md')
 const KEY_EXAMPLE = 'deploy-2026-11-22-1'
 
 /** Objects that many results hold; described once. */
-const SHAPES = { Process, ProcessResult, Token: TokenView }
+const SHAPES = { Definition, Process, ProcessResult, Token: TokenView }
 const NAMED = new Map(Object.entries(SHAPES).map(([name, schema]) => [fingerprint(outputOf(schema)), name]))
 
 const CLOSE_MEANING: Record<keyof typeof CLOSE, string> = {
@@ -167,6 +169,27 @@ function resultTable(result: Schema): string {
   return rows.length === 0 ? 'An empty object.\n' : table(['field', 'type', 'meaning'], rows)
 }
 
+/** The fields of a program, each with the key of supervisord that it stands for. */
+function definitionTable(): string {
+  const schemas = new Map(Object.entries(Definition.shape))
+  const rows = fieldsOf(inputOf(Definition)).map(({ path, schema, isRequired }) => {
+    const field = schemas.get(path)
+    const key = field && PROGRAM_KEYS.get(field)
+    const byDefault = key?.byDefault ? code(key.byDefault, '') : ''
+    const meaning = [isRequired ? 'needed' : '', meaningOf(schema)].filter(Boolean).join('; ')
+    return [
+      `\`${path}\``,
+      typeOf(schema),
+      limitsOf(schema),
+      key ? `\`${key.ini}\`` : '',
+      byDefault,
+      key?.since ?? '',
+      meaning,
+    ]
+  })
+  return table(['field', 'type', 'limits', 'key', "supervisord's default", 'since', 'meaning'], rows)
+}
+
 function json(value: unknown): string {
   const line = JSON.stringify(value)
   return `\`\`\`json\n${line.length <= 110 ? line : JSON.stringify(value, null, 2)}\n\`\`\`\n`
@@ -278,7 +301,9 @@ function render(): string {
     '## Methods\n',
     ...Object.entries(METHODS).map(methodSection),
     '## Shapes\n',
-    ...Object.entries(SHAPES).map(([name, schema]) => `### ${name}\n\n${spec(schema)}`),
+    ...Object.entries(SHAPES).map(
+      ([name, schema]) => `### ${name}\n\n${schema === Definition ? definitionTable() : spec(schema)}`,
+    ),
     '## Events\n',
     'Sent as notification `event {subscription, epoch, seq, at, type, actor?, payload}` after `event.subscribe`.\n',
     ...Object.entries(EVENTS).map(

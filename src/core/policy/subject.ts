@@ -32,8 +32,8 @@ export interface CallSubject {
 }
 
 /**
- * The fields of a program definition that bear on policy, as the process will get them; `%(process_num)02d` stands for
- * its number. Of a foreign program, as they stand in its file.
+ * The keys of a program definition that bear on policy, as they will stand in its file: `%(process_num)02d` is an
+ * expansion, `%%` a percent sign.
  */
 export interface ProgramDefinition {
   name: string

@@ -1,7 +1,6 @@
-import { Definition } from '../../protocol/definition.ts'
+import type { Definition } from '../../protocol/definition.ts'
 import { AgentError } from '../../protocol/errors.ts'
 import type { DefinitionIssue } from '../../protocol/program.ts'
-import type { ResolvedProgram } from '../policy/subject.ts'
 import { defaultLogs } from './default-logs.ts'
 import { FIELDS, writeField } from './fields.ts'
 import { hasNumber } from './text.ts'
@@ -10,21 +9,6 @@ const MAX_ISSUES = 20
 
 /** A definition that says what runs. */
 export type WholeDefinition = Definition & { command: string; processes: number }
-
-/**
- * A definition out of what came over the wire.
- * @throws {AgentError} PROGRAM_INVALID
- */
-export function parseDefinition(raw: unknown): Definition {
-  const parsed = Definition.safeParse(raw)
-  if (parsed.success) return parsed.data
-  throw invalid(
-    parsed.error.issues.map(({ path, message }) => ({
-      path: path.map(String).join('.') || 'definition',
-      message,
-    })),
-  )
-}
 
 /**
  * What a worker should have when its definition does not say: signals that reach its children, one log for both
@@ -43,34 +27,6 @@ export function withDefaults(definition: Definition, logFolder: string): Definit
     redirectStderr,
     stdoutLogfile: definition.stdoutLogfile ?? logs.stdoutLogfile,
     ...(redirectStderr ? {} : { stderrLogfile: definition.stderrLogfile ?? logs.stderrLogfile }),
-  }
-}
-
-/**
- * The definition with another number of processes. Log files that have their default names get those that fit the
- * number.
- */
-export function withProcesses(definition: WholeDefinition, processes: number): WholeDefinition {
-  const scaled = { ...definition, processes }
-  for (const key of ['stdoutLogfile', 'stderrLogfile'] as const) {
-    const file = definition[key]
-    const folder = file?.slice(0, file.lastIndexOf('/'))
-    if (folder === undefined || file === undefined) continue
-    if (file === defaultLogs(folder, definition.name, definition.processes)[key])
-      scaled[key] = defaultLogs(folder, definition.name, processes)[key]
-  }
-  return scaled
-}
-
-/** The definition with what the judge of the policy has found: an absolute executable, real paths, a file for each log. */
-export function withResolved(definition: WholeDefinition, resolved: ResolvedProgram): WholeDefinition {
-  const { command, directory, stdoutLogfile, stderrLogfile } = resolved
-  return {
-    ...definition,
-    command,
-    stdoutLogfile,
-    ...(directory === null ? {} : { directory }),
-    ...(stderrLogfile === null ? {} : { stderrLogfile }),
   }
 }
 

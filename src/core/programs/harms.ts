@@ -95,9 +95,9 @@ const TOO_LARGE = `over ${MAX_INT}: supervisord could not answer calls about any
 
 function oddNames(section: ConfigSection, { sections }: ConfigTree, expansions: Expansions): Harm[] {
   const count = readInteger(section.keys.get('numprocs') ?? '1') ?? 1
-  const { processes } = processNames(section, sections, expansions)
+  const { processes, unknown } = processNames(section, sections, expansions)
   const groups = new Set(processes.map(({ group }) => group)).size
-  if (count < 2 || processes.length >= count * groups) return []
+  if (count < 2 || unknown.length > 0 || processes.length >= count * groups) return []
   return [
     {
       key: 'process_name',

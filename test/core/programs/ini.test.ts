@@ -85,12 +85,6 @@ await t.test('what is asked for changes, and nothing else', async (t) => {
       to: '[program:x]\n; stays\nnext=1\n',
     },
     {
-      it: 'a section taken away; the comments around it stay',
-      from: '; a\n[program:x]\ncommand=c\n  d\n\n; of y\n[program:y]\ncommand=e\n\n[program:x]\nuser=u\n',
-      edit: (file) => file.removeSection('program:x'),
-      to: '; a\n; of y\n[program:y]\ncommand=e\n\n',
-    },
-    {
       it: 'bytes that are no text stay',
       from: '; \udcff\n[program:x]\ncommand=c\n',
       edit: (file) => file.set('program:x', 'command', 'd'),

@@ -194,7 +194,7 @@ await t.test('what a hand has put into our file is judged as well', async (t) =>
     [`${web}environment=A="1" B="2"\n`, 'environment', /not KEY/],
     [`${web}numprocs=0\n`, 'processes', /never seen/],
     [`${web}numprocs=2\n`, 'name', /process_num/],
-    [`${web}numprocs=11\nprocess_name=%(process_num).1s\n`, 'name', /one name/],
+    [`${web}numprocs=3\nprocess_name=w%%(process_num)d\n`, 'name', /one name/],
     [
       `${web}numprocs=2\nprocess_name=w%(process_num)d\nstdout_logfile=LOGS/w.log\n`,
       'stdoutLogfile',

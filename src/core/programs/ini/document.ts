@@ -83,22 +83,6 @@ export class IniDocument {
     })
   }
 
-  /**
-   * Takes a section away, from its header to its last key; comments around it stay.
-   * @throws {AgentError} PROGRAM_INVALID when that would alter what else the file says
-   */
-  removeSection(header: string): void {
-    this.#change({ header }, () => {
-      for (let at = this.#lines.length - 1; at >= 0; at--) {
-        const { meaning } = this.#lines[at] ?? {}
-        if (meaning?.kind !== 'header' || meaning.header !== header) continue
-        const last = this.#lastKey(at)
-        const blanks = this.#lines.slice(last + 1).findIndex((line) => line.meaning.kind !== 'blank')
-        this.#lines.splice(at, last - at + 1 + (blanks < 0 ? this.#lines.length : blanks))
-      }
-    })
-  }
-
   #replace(at: number, value: string): void {
     const line = this.#lines[at]
     if (line?.meaning.kind !== 'key') return
@@ -143,19 +127,17 @@ export class IniDocument {
   }
 
   /** Makes a change, and takes it back when the file then says anything else than it should. */
-  #change(wanted: { header: string; key?: string; value?: string | null }, edit: () => void): void {
+  #change(wanted: { header: string; key: string; value: string | null }, edit: () => void): void {
     const { text } = this
     edit()
     const before = said(text)
     const after = said(this.text)
-    const { header, key, value = null } = wanted
-    if (key === undefined) before.delete(header)
-    else if (value !== null) before.get(header)?.set(key, value)
+    const { header, key, value } = wanted
+    if (value !== null) before.get(header)?.set(key, value)
     else for (const sections of [before, after]) sections.get(header)?.delete(key)
     const isRight = print(before) === print(after)
     this.#lines = linesOf(isRight ? this.text : text)
-    if (!isRight)
-      throw refusal(key ?? header, 'the file cannot carry that without a change to what else it says')
+    if (!isRight) throw refusal(key, 'the file cannot carry that without a change to what else it says')
   }
 }
 
