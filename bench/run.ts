@@ -8,6 +8,7 @@ const BENCHES = [
   'status',
   'list',
   'control',
+  'programs',
   'memory',
   'supervisord-cpu',
   'fan-out',
