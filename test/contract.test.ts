@@ -10,6 +10,7 @@ import { CLOSE, LIMITS, PROTOCOL_VERSION, SUBPROTOCOL } from '../src/protocol/li
 import type { MethodSpec } from '../src/protocol/method.ts'
 import { IdempotencyKey } from '../src/protocol/names.ts'
 import { ROLES, SCOPES } from '../src/protocol/scopes.ts'
+import { ERROR_CODES } from './error-codes.ts'
 import { parts } from './server/support.ts'
 
 const READS = 'reads'
@@ -105,38 +106,6 @@ const FIELDS: Record<string, readonly [params: string, result: string]> = {
   'policy.explain': ['method params', 'allowed rule text'],
   'audit.list': ['since limit', 'records'],
   'audit.verify': ['', 'ok brokenAt'],
-}
-
-const ERROR_CODES: Record<string, number> = {
-  PARSE_ERROR: -32700,
-  INVALID_REQUEST: -32600,
-  METHOD_NOT_FOUND: -32601,
-  INVALID_PARAMS: -32602,
-  INTERNAL: -32603,
-  FORBIDDEN: 1001,
-  POLICY_DENIED: 1002,
-  IDEMPOTENCY_CONFLICT: 1003,
-  TIMEOUT: 1004,
-  CANCELLED: 1005,
-  TOO_MANY_REQUESTS: 1006,
-  OUTCOME_UNKNOWN: 1007,
-  TOO_MANY_SUBSCRIPTIONS: 1008,
-  SHUTTING_DOWN: 1009,
-  PROCESS_NOT_FOUND: 1010,
-  START_FAILED: 1011,
-  STOP_FAILED: 1012,
-  SUPERVISOR_FAULT: 1013,
-  SUPERVISOR_UNREACHABLE: 1014,
-  LOG_UNAVAILABLE: 1015,
-  PROGRAM_NOT_FOUND: 1020,
-  PROGRAM_INVALID: 1021,
-  REVISION_CONFLICT: 1022,
-  ROLLED_BACK: 1023,
-  CONFIG_BROKEN: 1024,
-  ENTRY_NOT_FOUND: 1030,
-  ENTRY_INVALID: 1031,
-  CRONTAB_DAMAGED: 1032,
-  CRON_UNAVAILABLE: 1033,
 }
 
 /** What a client of any method must be ready for, and of any that changes something. */

@@ -1,12 +1,17 @@
 // A real supervisord and the built agent beside it, under the load of twenty clients, for tests that break something
 // and then ask whether all is true again.
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type AgentClient, connect } from '../../src/client/index.ts'
 import { type AgentProcess, agentProcess } from '../fixtures/agent-process.ts'
 import { disagreement } from '../fixtures/agreement.ts'
+import { createToken } from '../fixtures/create-token.ts'
+import { Defects } from '../fixtures/defects.ts'
+import { onSmallDisk } from '../fixtures/namespace.ts'
 import { type Supervisord, supervisord } from '../fixtures/supervisord.ts'
+import { usageOf } from '../fixtures/usage.ts'
 import { until } from '../fixtures/wait.ts'
-import { create, usageOf } from '../hostile/target.ts'
+import { Clock } from './clock.ts'
 import { Load, PROGRAMS } from './load.ts'
 import { RawWatch } from './raw-watch.ts'
 import type { Trail } from './trail.ts'
@@ -15,15 +20,27 @@ interface Scope {
   teardown(task: () => unknown): void
 }
 
-/** What no trouble of the host may bring into the log. */
-const DEFECT = /"level":60|session failed|failed unexpectedly|outside its schema|unhandled|MaxListeners/i
+/** What of the agent's surroundings is its own, so that a test can break it. */
+export interface Surroundings {
+  /** Its time of day can be set. */
+  hasClock?: boolean
+  /** Its state lies on a disk of that size. */
+  disk?: string
+}
+
 const SAMPLES = 50
 const SAMPLE_MS = 20
 const TRUE_MS = 30_000
 /** Connections to supervisord that are kept for later. */
 const KEPT = 2
 
-type Parts = Pick<ChaosHost, 'host' | 'agent' | 'admin' | 'load' | 'raw' | 'descriptors' | 'url' | 'tokens'>
+type Parts = Pick<
+  ChaosHost,
+  'host' | 'agent' | 'admin' | 'load' | 'raw' | 'descriptors' | 'url' | 'tokens'
+> & {
+  clock: Clock | null
+  state: string
+}
 
 export class ChaosHost {
   readonly host: Supervisord
@@ -35,6 +52,10 @@ export class ChaosHost {
   readonly descriptors: { idle: number; busy: number }
   readonly url: string
   readonly tokens: readonly string[]
+  /** Where the agent keeps its state, as this process sees it. */
+  readonly state: string
+  readonly #clock: Clock | null
+  readonly #defects: Defects
 
   private constructor(parts: Parts) {
     this.host = parts.host
@@ -45,19 +66,30 @@ export class ChaosHost {
     this.descriptors = parts.descriptors
     this.url = parts.url
     this.tokens = parts.tokens
+    this.state = `/proc/${parts.agent.pid}/root${parts.state}`
+    this.#clock = parts.clock
+    this.#defects = new Defects(parts.agent, { withErrors: false })
   }
 
-  static async start(t: Scope): Promise<ChaosHost> {
+  /** Sets the agent's time of day, that far from the real one. */
+  async setClock(offMs: number): Promise<void> {
+    if (!this.#clock) throw new Error('the agent has the clock of everybody')
+    await this.#clock.jump(this.agent, offMs)
+  }
+
+  static async start(t: Scope, { hasClock = false, disk }: Surroundings = {}): Promise<ChaosHost> {
     const host = await supervisord(t, { programs: PROGRAMS })
-    return await ChaosHost.on(t, host, await agentProcess(t, host, { listener: true }))
-  }
-
-  /** Brings the load to an agent that runs already. */
-  static async on(t: Scope, host: Supervisord, agent: AgentProcess): Promise<ChaosHost> {
+    const clock = hasClock ? new Clock(host) : null
+    const state = join(host.folder, 'state')
+    const agent = await agentProcess(t, host, {
+      listener: true,
+      env: clock?.env ?? {},
+      under: disk === undefined ? [] : onSmallDisk(state, disk),
+    })
     const admin = await connect({ url: `unix://${agent.runDir}/admin.sock` })
     t.teardown(() => admin.close())
     const tokens: string[] = []
-    for (const name of ['panel-1', 'panel-2']) tokens.push(await create(admin, { name, role: 'admin' }))
+    for (const name of ['panel-1', 'panel-2']) tokens.push(await createToken(admin, { name, role: 'admin' }))
     const { listen } = await admin.call('agent.info', {})
     const url = `ws://127.0.0.1:${listen?.port}/ws`
     await until(async () => (await disagreement(host, admin)) === '', 'all programs to be known')
@@ -67,7 +99,8 @@ export class ChaosHost {
     const raw = await RawWatch.open(url, tokens[0] ?? '')
     t.teardown(() => raw.close())
     const busy = await mostOf(agent)
-    return new ChaosHost({ host, agent, admin, load, raw, descriptors: { idle, busy }, url, tokens })
+    const parts = { host, agent, clock, state, admin, load, raw, descriptors: { idle, busy }, url, tokens }
+    return new ChaosHost(parts)
   }
 
   /** Waits until all clients go on and memory is true. @returns what is wrong all the same, which should be nothing */
@@ -102,12 +135,11 @@ export class ChaosHost {
   /** What was found wrong up to now. */
   wrong(): string[] {
     const { load, raw, agent } = this
-    const lines = agent.daemon.stderr().split('\n')
     return [
       ...load.wrong,
       ...load.trails.flatMap(({ wrong }, n) => wrong.map((text) => `subscriber ${n}: ${text}`)),
       ...raw.trail.wrong.map((text) => `on the wire: ${text}`),
-      ...lines.filter((line) => DEFECT.test(line)),
+      ...this.#defects.found(),
       ...(agent.isRunning ? [] : ['the agent ended']),
     ]
   }
@@ -139,15 +171,10 @@ async function mostOf(agent: AgentProcess): Promise<number> {
 
 /** What comes and goes with clients; files of its own it opens once and keeps. */
 function visits(agent: AgentProcess): number {
-  const { descriptors } = usageOf(pidOf(agent))
+  const { descriptors } = usageOf(agent.pid)
   return descriptors.filter((name) => name === 'socket' || /[.](?:out|err)$/.test(name)).length
 }
 
 export function countOf(agent: AgentProcess): number {
-  return usageOf(pidOf(agent)).descriptors.length
-}
-
-export function pidOf({ daemon }: AgentProcess): number {
-  if (daemon.child.pid === undefined) throw new Error('the agent was not started')
-  return daemon.child.pid
+  return usageOf(agent.pid).descriptors.length
 }

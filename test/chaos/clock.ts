@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { AgentProcess } from '../fixtures/agent-process.ts'
 import type { Supervisord } from '../fixtures/supervisord.ts'
-import { pidOf } from './chaos-host.ts'
+import { until } from '../fixtures/wait.ts'
 
 /** Runs before the agent: what reads the time of day gets one that is off by what a file says, looked at at SIGUSR2. */
 const OTHER_CLOCK = `
@@ -32,8 +32,12 @@ export class Clock {
   }
 
   /** Sets it, also for runs of the agent to come. */
-  jump(agent: AgentProcess, offMs: number): void {
+  /** Returns when it is set. */
+  async jump(agent: AgentProcess, offMs: number): Promise<void> {
+    const said = () => agent.daemon.stderr().split(`off by ${offMs}\n`).length
+    const before = said()
     writeFileSync(`${this.#file}.off`, String(offMs))
-    process.kill(pidOf(agent), 'SIGUSR2')
+    process.kill(agent.pid, 'SIGUSR2')
+    await until(() => said() > before, 'the clock to jump')
   }
 }

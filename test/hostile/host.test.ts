@@ -7,9 +7,10 @@ import t from 'tap'
 import { connect } from '../../src/client/index.ts'
 import { agentProcess } from '../fixtures/agent-process.ts'
 import { supervisord } from '../fixtures/supervisord.ts'
+import { usageOf } from '../fixtures/usage.ts'
 import { until } from '../fixtures/wait.ts'
 import { Attack } from './attack.ts'
-import { startTarget, usageOf } from './target.ts'
+import { startTarget } from './target.ts'
 import { wordOf } from './wire.ts'
 
 /** More than one frame can name. Of 10 000 supervisord itself needs half a minute to tell. */
@@ -171,5 +172,5 @@ await t.test('more processes than a frame can name', async (t) => {
   const { processes } = await admin.call('process.list', { select: [`${LONG}:*_0199?`] })
   t.equal(processes.length, 10)
   t.equal((await admin.call('agent.info', {})).supervisor.reachable, true)
-  t.comment(`${Math.round(usageOf(agent.daemon.child.pid ?? 0).rssBytes / 2 ** 20)} MiB`)
+  t.comment(`${Math.round(usageOf(agent.pid).rssBytes / 2 ** 20)} MiB`)
 })

@@ -1,9 +1,11 @@
 // The real daemon beside a real supervisord, as the hostile cases meet it: rights of every kind, and the means to see
 // from outside whether it is well.
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { type AgentClient, connect } from '../../src/client/index.ts'
 import { type AgentProcess, agentProcess } from '../fixtures/agent-process.ts'
+import { createToken, type Wish } from '../fixtures/create-token.ts'
+import { Defects } from '../fixtures/defects.ts'
 import { type Supervisord, supervisord } from '../fixtures/supervisord.ts'
+import { type Usage, usageOf } from '../fixtures/usage.ts'
 import { until } from '../fixtures/wait.ts'
 
 interface Scope {
@@ -25,9 +27,6 @@ const PROGRAMS = {
   },
   worker: { command: 'sleep 3000', numprocs: 2, process_name: '%(program_name)s_%(process_num)02d' },
 }
-/** What may not turn up in the log of a daemon that is well. */
-const DEFECT =
-  /"level":(?:50|60)|session failed|failed unexpectedly|outside its schema|unhandled|MaxListeners/i
 const LIFETIME_MS = 3_000
 const BYSTANDERS = 4
 
@@ -46,12 +45,6 @@ export interface Tokens {
   expired: string
 }
 
-export interface Usage {
-  rssBytes: number
-  /** What the open descriptors are: `socket`, `anon_inode:[eventpoll]`, or a path. */
-  descriptors: string[]
-}
-
 export class Target {
   readonly host: Supervisord
   readonly agent: AgentProcess
@@ -61,9 +54,7 @@ export class Target {
   /** Sessions that keep every rule, and live from the first case to the last. */
   readonly bystanders: readonly AgentClient[]
   #turn = 0
-  readonly #defects: string[] = []
-  /** How much of the log has been looked at. */
-  #read = 0
+  readonly #defects: Defects
 
   constructor(parts: {
     host: Supervisord
@@ -79,6 +70,7 @@ export class Target {
     this.tokens = parts.tokens
     this.port = parts.port
     this.bystanders = parts.bystanders
+    this.#defects = new Defects(parts.agent, { withErrors: true })
   }
 
   /** One of them; they take turns, so that none comes near its rate. */
@@ -89,9 +81,7 @@ export class Target {
   }
 
   get pid(): number {
-    const { pid } = this.agent.daemon.child
-    if (pid === undefined) throw new Error('the daemon was not started')
-    return pid
+    return this.agent.pid
   }
 
   usage(): Usage {
@@ -108,36 +98,16 @@ export class Target {
 
   /** Lines of the daemon's log that no input from outside may cause. */
   defects(): string[] {
-    const log = this.agent.daemon.stderr()
-    const end = log.lastIndexOf('\n') + 1
-    const lines = log.slice(this.#read, end).split('\n')
-    this.#read = end
-    this.#defects.push(...lines.filter((line) => DEFECT.test(line)))
-    return [...this.#defects]
+    return this.#defects.found()
   }
 
   isAlive(): boolean {
-    const { exitCode, signalCode } = this.agent.daemon.child
-    return exitCode === null && signalCode === null
+    return this.agent.isRunning
   }
 
   async health(): Promise<number> {
     return (await fetch(`http://127.0.0.1:${this.port}/healthz`)).status
   }
-}
-
-/** Resident memory and open descriptors of a process, as the kernel counts them. */
-export function usageOf(pid: number): Usage {
-  const [, pages = '0'] = readFileSync(`/proc/${pid}/statm`, 'utf8').split(' ')
-  const folder = `/proc/${pid}/fd`
-  const descriptors = readdirSync(folder).flatMap((fd) => {
-    try {
-      return [readlinkSync(`${folder}/${fd}`).replace(/:\[\d+\]$/, '')]
-    } catch {
-      return [] // closed between the two looks
-    }
-  })
-  return { rssBytes: Number(pages) * 4096, descriptors: descriptors.toSorted() }
 }
 
 /** A daemon with every kind of token, all its programs running; with more lines of config where they are given. */
@@ -175,8 +145,7 @@ export async function startTarget(
 }
 
 async function makeTokens(admin: AgentClient, expiresAt: string): Promise<Tokens> {
-  const make = async (name: string, wish: Omit<Parameters<typeof create>[1], 'name'>) =>
-    await create(admin, { name, ...wish })
+  const make = async (name: string, wish: Omit<Wish, 'name'>) => await createToken(admin, { name, ...wish })
   const expired = await make('expired', { role: 'viewer', expiresAt })
   const revoked = await make('revoked', { role: 'viewer' })
   await admin.call('token.revoke', { token: 'revoked' }, { mutates: true })
@@ -189,19 +158,4 @@ async function makeTokens(admin: AgentClient, expiresAt: string): Promise<Tokens
     revoked,
     expired,
   }
-}
-
-interface Wish {
-  name: string
-  role?: 'viewer' | 'operator' | 'admin'
-  scopes?: 'read'[]
-  programs?: string[]
-  expiresAt?: string
-}
-
-/** Makes a token by the admin's socket. */
-export async function create(admin: AgentClient, wish: Wish): Promise<string> {
-  const { token } = await admin.call('token.create', wish, { mutates: true })
-  if (token === null) throw new Error('a token without its text')
-  return token
 }

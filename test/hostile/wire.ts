@@ -1,30 +1,8 @@
 import * as z from 'zod'
+import { ERROR_CODES } from '../error-codes.ts'
 import { until } from '../fixtures/wait.ts'
 import { frame, type RawClient } from '../transports/support.ts'
 
-/** Codes as protocol.md has them, not as the code has them. */
-const CODES: Readonly<Record<string, number>> = {
-  PARSE_ERROR: -32700,
-  INVALID_REQUEST: -32600,
-  METHOD_NOT_FOUND: -32601,
-  INVALID_PARAMS: -32602,
-  INTERNAL: -32603,
-  FORBIDDEN: 1001,
-  POLICY_DENIED: 1002,
-  IDEMPOTENCY_CONFLICT: 1003,
-  TIMEOUT: 1004,
-  CANCELLED: 1005,
-  TOO_MANY_REQUESTS: 1006,
-  OUTCOME_UNKNOWN: 1007,
-  TOO_MANY_SUBSCRIPTIONS: 1008,
-  SHUTTING_DOWN: 1009,
-  PROCESS_NOT_FOUND: 1010,
-  START_FAILED: 1011,
-  STOP_FAILED: 1012,
-  SUPERVISOR_FAULT: 1013,
-  SUPERVISOR_UNREACHABLE: 1014,
-  LOG_UNAVAILABLE: 1015,
-}
 const MARKER = 'after-all'
 
 const Reply = z.looseObject({
@@ -132,7 +110,7 @@ export class Wire {
 export function wordOf({ result, error }: Reply): string {
   if (error === undefined) return result === undefined ? 'neither result nor error' : 'ok'
   const { code, data } = error
-  return CODES[data.name] === code ? `${data.name} ${code}` : `${data.name} with the wrong code ${code}`
+  return ERROR_CODES[data.name] === code ? `${data.name} ${code}` : `${data.name} with the wrong code ${code}`
 }
 
 function parsed(payload: Buffer): unknown[] {

@@ -6,8 +6,8 @@ import { join } from 'node:path'
 import t from 'tap'
 import { WebSocket } from 'ws'
 import { connect } from '../../src/client/index.ts'
+import { usageOf } from '../fixtures/usage.ts'
 import { until } from '../fixtures/wait.ts'
-import { usageOf } from '../hostile/target.ts'
 
 const STALLED = 10
 const EVENTS = 100_000

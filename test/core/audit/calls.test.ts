@@ -170,7 +170,7 @@ await t.test('where the disk of the audit is full', { skip: noNamespace() }, asy
   t.teardown(() => Promise.all([admin.close(), panel.close()]))
   const pids = () => host.children()
   await until(() => pids().length === 1, 'web to run')
-  const ballast = join(`/proc/${agent.daemon.child.pid}/root${folder}`, 'ballast')
+  const ballast = join(`/proc/${agent.pid}/root${folder}`, 'ballast')
   fillDisk(ballast)
   let calls = 0
   const start = () => panel.call('process.start', { select: ['web'], idempotencyKey: `fill-up-${calls++}` })

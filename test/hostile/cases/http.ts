@@ -96,14 +96,15 @@ export const http: Case[] = [
   ),
   {
     it: 'a byte now and then does not keep a connection',
-    expect: '408',
+    expect: 'let go',
     isSlow: true,
     async send(attack) {
       const client = attack.bytes('GET /ws HTTP/1.1\r\nHost: a\r\nX: ')
       const drip = setInterval(() => client.socket.write('a'), 100)
       attack.teardown(() => clearInterval(drip))
       await client.ended
-      return String(client.status)
+      // a byte that crosses the answer resets the connection, and the answer may go with it
+      return client.status === 408 || client.status === 0 ? 'let go' : String(client.status)
     },
   },
   {

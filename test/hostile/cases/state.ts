@@ -1,8 +1,8 @@
 // What depends on what was before: keys, positions, and rights that end.
 import * as z from 'zod'
+import { createToken } from '../../fixtures/create-token.ts'
 import { until } from '../../fixtures/wait.ts'
 import type { Attack, Case } from '../attack.ts'
-import { create } from '../target.ts'
 import { wordOf } from '../wire.ts'
 
 const Listed = z.object({ processes: z.array(z.object({ name: z.string() })) })
@@ -63,7 +63,7 @@ export const states: Case[] = [
     expect: 'close 4401, then 401',
     async send(attack) {
       const { admin } = attack.target
-      const token = await create(admin, { name: 'shortlived', role: 'viewer' })
+      const token = await createToken(admin, { name: 'shortlived', role: 'viewer' })
       const wire = await attack.session(token)
       await wire.ask('event.subscribe', {})
       await admin.call('token.revoke', { token: 'shortlived' }, { mutates: true })
@@ -76,7 +76,7 @@ export const states: Case[] = [
     isSlow: true,
     async send(attack) {
       const expiresAt = new Date(Date.now() + 1_500).toISOString()
-      const token = await create(attack.target.admin, { name: 'expiring', role: 'viewer', expiresAt })
+      const token = await createToken(attack.target.admin, { name: 'expiring', role: 'viewer', expiresAt })
       const wire = await attack.session(token)
       await wire.ask('event.subscribe', {})
       return `${await wire.close()}, then ${await attack.upgrade({ Authorization: `Bearer ${token}` })}`
