@@ -66,9 +66,9 @@ await bench(async () => {
   const rpc = new SupervisorRpc({ url: supervisor.url, username: '', password: '' })
   atEnd(() => rpc.close())
   let fewest = ROLLED
-  let isOver = false
+  const end = new AbortController()
   const sampling = (async () => {
-    while (!isOver) {
+    while (!end.signal.aborted) {
       const infos = ProcessInfo.array().parse(await rpc.call('supervisor.getAllProcessInfo', []))
       const up = infos.filter(({ group, statename }) => group === 'rolled' && statename === 'RUNNING')
       fewest = Math.min(fewest, up.length)
@@ -82,7 +82,7 @@ await bench(async () => {
       maxUnavailable: MAX_UNAVAILABLE,
     }),
   )
-  isOver = true
+  end.abort()
   await sampling
 
   say(`plan among ${FILES} files`)
