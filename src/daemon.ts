@@ -18,6 +18,7 @@ import { Chores } from './core/host/chores.ts'
 import { cronDaemon } from './core/host/cron-daemon.ts'
 import { DescriptorWatch } from './core/host/descriptor-watch.ts'
 import { groupId } from './core/host/group-id.ts'
+import { RunAs, usualPython } from './core/host/run-as.ts'
 import { SteadyClock } from './core/host/steady-clock.ts'
 import { UsageSampler } from './core/host/usage.ts'
 import { LogService } from './core/logs/service.ts'
@@ -119,10 +120,12 @@ async function build(
     logger,
   })
 
+  const runAs = new RunAs({ folder: join(config.stateDir, 'tasks'), python: usualPython })
   const programs = new ProgramStack({
     supervisor,
     policy,
     presets: new PresetBook(PRESETS),
+    runAs,
     bus,
     stateDir: config.stateDir,
     logFolder: config.policy.logDirectories[0] ?? LOG_FOLDER,
@@ -152,6 +155,7 @@ async function build(
     logs: supervisor.logs,
     supervisor: supervisor.service,
     programs: programs.service,
+    graceful: programs.graceful,
     tokens: new TokenService({ store: tokens }),
     policy,
     audit: new AuditService({ log: audit, paths }),

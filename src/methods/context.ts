@@ -6,6 +6,7 @@ import type { EventBus } from '../core/events/bus.ts'
 import type { CronDaemon } from '../core/host/cron-daemon.ts'
 import type { Policy } from '../core/policy/policy.ts'
 import type { Verdict } from '../core/policy/subject.ts'
+import type { GracefulVerbs } from '../core/programs/graceful.ts'
 import type { ProgramService } from '../core/programs/service.ts'
 import type { ProcessLogs } from '../core/supervisor/process-logs.ts'
 import type { ProcessService } from '../core/supervisor/process-service.ts'
@@ -37,6 +38,7 @@ export interface Services {
   logs: ProcessLogs
   supervisor: SupervisorService
   programs: ProgramService
+  graceful: GracefulVerbs
   tokens: TokenService
   policy: Policy
   audit: AuditService

@@ -123,7 +123,9 @@ export const processMethods = {
       mode: z
         .enum(['hard', 'graceful', 'rolling'])
         .default('hard')
-        .describe('rolling: a few at a time, ending at the first that does not come up'),
+        .describe(
+          'graceful: by the verb of its preset, else by its stop signal; rolling: a few at a time, ending at the first that does not come up',
+        ),
       maxUnavailable: z
         .int()
         .min(1)
@@ -138,13 +140,20 @@ export const processMethods = {
       result: { results: [{ process: 'worker:worker_00', ok: true, changed: true }] },
     },
     cli: { command: 'restart', positional: ['select'] },
-    judge: ({ select }, { processes, principal }: Context) => processes.select(select, principal),
-    observe: (_params, context: Context, entries) => observedProcesses(context, entries),
-    run: async ({ wait, timeoutMs, mode, maxUnavailable }, context: Context, entries) => ({
+    judge: async ({ select, mode }, context: Context) => {
+      const entries = context.processes.select(select, context.principal)
+      return {
+        entries,
+        verbs: mode === 'graceful' ? await context.graceful.find(entries, context) : undefined,
+      }
+    },
+    observe: (_params, context: Context, judged) => observedProcesses(context, judged?.entries),
+    run: async ({ wait, timeoutMs, mode, maxUnavailable }, context: Context, { entries, verbs }) => ({
       results: await context.processes.restart(entries, {
         ...options(context, wait, timeoutMs),
         mode,
         maxUnavailable,
+        verbs,
       }),
     }),
   }),

@@ -13,6 +13,7 @@ import { AuditService } from '../../src/core/audit/service.ts'
 import { DoctorService } from '../../src/core/doctor/service.ts'
 import { EventBus, type RingLimits } from '../../src/core/events/bus.ts'
 import type { EventJournal } from '../../src/core/events/journal.ts'
+import { RunAs, usualPython } from '../../src/core/host/run-as.ts'
 import { LogService } from '../../src/core/logs/service.ts'
 import { Policy } from '../../src/core/policy/policy.ts'
 import { PresetBook } from '../../src/core/programs/presets/book.ts'
@@ -192,10 +193,12 @@ export async function parts(t: Test, options: PartsOptions = {}) {
     file: '/etc/supervisor-agent/config.yaml',
     supervisord: () => stack.facts(),
   })
+  const runAs = new RunAs({ folder: join(folder, 'tasks'), python: usualPython, isSystemd: false })
   const programs = new ProgramStack({
     supervisor: stack,
     policy,
     presets: new PresetBook(PRESETS),
+    runAs,
     bus,
     stateDir: folder,
     logFolder: config.policy.logDirectories[0] ?? '',
@@ -218,6 +221,7 @@ export async function parts(t: Test, options: PartsOptions = {}) {
     tokens: new TokenService({ store }),
     policy,
     programs: programs.service,
+    graceful: programs.graceful,
     audit: new AuditService({ log: audit, paths }),
     doctor: new DoctorService({
       config: { ...config, stateDir: folder, tokensFile },

@@ -52,6 +52,11 @@ const LOOK_MS = 1_000
 /** systemd reads the environment when it starts a task. */
 const START_MS = 10_000
 
+/** The interpreter of Python 3 that hosts with supervisord mostly have; null where there is none. */
+export function usualPython(): string | null {
+  return ['/usr/bin/python3', '/usr/local/bin/python3'].find((path) => existsSync(path)) ?? null
+}
+
 /** Runs programs as other users, with their groups. They outlive the agent. */
 export class RunAs {
   readonly #folder: string

@@ -2,10 +2,12 @@
 import { join } from 'node:path'
 import type { Logger } from '../../logger.ts'
 import type { EventBus } from '../events/bus.ts'
+import type { RunAs } from '../host/run-as.ts'
 import { Accounts } from '../policy/accounts.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { SupervisorStack } from '../supervisor/stack.ts'
 import { ChangeRunner } from './change-runner.ts'
+import { GracefulVerbs } from './graceful.ts'
 import { IntentStore } from './intent.ts'
 import { keepRevisions, unkeepRevisions } from './keep.ts'
 import { Preparer } from './prepare.ts'
@@ -19,6 +21,7 @@ export interface ProgramStackDeps {
   supervisor: SupervisorStack
   policy: Policy
   presets: PresetBook
+  runAs: RunAs
   bus: EventBus
   stateDir: string
   /** The first of `policy.logDirectories`. */
@@ -29,8 +32,9 @@ export interface ProgramStackDeps {
 export class ProgramStack {
   readonly service: ProgramService
   readonly upkeep: Upkeep
+  readonly graceful: GracefulVerbs
 
-  constructor({ supervisor, policy, presets, bus, stateDir, logFolder, logger }: ProgramStackDeps) {
+  constructor({ supervisor, policy, presets, runAs, bus, stateDir, logFolder, logger }: ProgramStackDeps) {
     const { table, groups, steps, watch, connection } = supervisor
     const intents = new IntentStore(join(stateDir, 'programs', 'pending'))
     const revisions = new RevisionStore(join(stateDir, 'programs'))
@@ -67,6 +71,7 @@ export class ProgramStack {
         return (entry && supervisor.logs.crashTail(entry)) ?? ''
       },
     })
+    this.graceful = new GracefulVerbs({ table, revisions, presets, policy, runAs, discover })
     this.upkeep = new Upkeep({
       table,
       revisions,

@@ -5,7 +5,8 @@ import type { Logger } from '../../logger.ts'
 import { AgentError } from '../../protocol/errors.ts'
 import type { ProcessResult, ProcessState } from '../../protocol/process.ts'
 import type { SupervisorConnection } from './connection.ts'
-import { eachRow, failedRow, type RowOptions, type Turn } from './process-rows.ts'
+import { gracefulTask, type Verbs } from './graceful.ts'
+import { byProgram, eachRow, failedRow, type RowOptions, type Turn } from './process-rows.ts'
 import type { ProcessSteps } from './process-steps.ts'
 import type { Entry, ProcessTable } from './process-table.ts'
 import { ProcessTurns } from './process-turns.ts'
@@ -29,13 +30,20 @@ type Begun = ControlOptions & RowOptions
 
 export type RestartMode = 'hard' | 'graceful' | 'rolling'
 
-interface Task {
+export interface RestartOptions extends ControlOptions {
+  mode: RestartMode
+  maxUnavailable: number
+  /** Of the programs that have one, for `graceful`. */
+  verbs?: Verbs | undefined
+}
+
+export interface Task {
   /** The states in which it has ended, well or not: events up to there name who asked. */
   until: readonly ProcessState[]
   stops: boolean
   /** True when it must be finished once begun, also with nobody waiting for it any more. */
   isWhole: boolean
-  run(name: string, signal: AbortSignal): Promise<boolean>
+  run(name: string, signal: AbortSignal, turn: Turn): Promise<boolean>
 }
 
 export class ProcessControl {
@@ -101,12 +109,10 @@ export class ProcessControl {
   /**
    * Stop, wait, start. A restart whose caller gave up goes on: nobody wants it half done. A later call for the same
    * process takes its place. `rolling` takes at most `maxUnavailable` processes of a program at a time and does not go
-   * on after one that did not come up. Without a verb of its own a program's `graceful` is its stop signal and wait.
+   * on after one that did not come up. `graceful` uses the verbs of programs that have one; that of any other is its
+   * stop signal and wait.
    */
-  async restart(
-    entries: readonly Entry[],
-    options: ControlOptions & { mode: RestartMode; maxUnavailable: number },
-  ): Promise<ProcessResult[]> {
+  async restart(entries: readonly Entry[], options: RestartOptions): Promise<ProcessResult[]> {
     const task: Task = {
       until: ['RUNNING', 'BACKOFF', 'FATAL'],
       stops: true,
@@ -118,6 +124,21 @@ export class ProcessControl {
       },
     }
     const begun = { ...this.#begin(options), maxUnavailable: options.maxUnavailable }
+    if (options.mode === 'graceful' && options.verbs) {
+      const { verbs, wait, signal } = options
+      const isAsked = ({ program, state }: Entry) => state === 'RUNNING' && verbs.has(program)
+      const asked = entries.filter(isAsked)
+      const byVerb = gracefulTask({ steps: this.#steps, table: this.#table, signal }, asked, { verbs, wait })
+      const results = await Promise.all([
+        this.#inTurn(asked, begun, byVerb),
+        this.#inTurn(
+          entries.filter((entry) => !isAsked(entry)),
+          begun,
+          task,
+        ),
+      ])
+      return results.flat()
+    }
     if (options.mode !== 'rolling') return await this.#inTurn(entries, begun, task)
     const results = await Promise.all(
       [...byProgram(entries).values()].map((group) => this.#roll(group, begun, task)),
@@ -196,7 +217,7 @@ export class ProcessControl {
       await isYoungKnown
       for (const end of ends) end.throwIfAborted()
       turn.hasBegun = true
-      return await this.#task(name, options.actor, task, ends)
+      return await this.#task(name, { turn, actor: options.actor, task, ends })
     }
     return await eachRow(entries, options, ({ name }, turn) =>
       task.isWhole
@@ -207,13 +228,16 @@ export class ProcessControl {
     )
   }
 
-  async #task(name: string, actor: string, task: Task, ends: readonly AbortSignal[]): Promise<boolean> {
+  async #task(
+    name: string,
+    { turn, actor, task, ends }: { turn: Turn; actor: string; task: Task; ends: readonly AbortSignal[] },
+  ): Promise<boolean> {
     const entry = this.#table.need(name)
     entry.actor = actor
     entry.actorUntil = new Set(task.until)
     const hasEnded = () => ends.some(({ aborted }) => aborted)
     try {
-      const changed = await task.run(name, AbortSignal.any([...ends]))
+      const changed = await task.run(name, AbortSignal.any([...ends]), turn)
       if (!changed) entry.actor = null
       return changed
     } catch (error) {
@@ -224,10 +248,4 @@ export class ProcessControl {
       throw error
     }
   }
-}
-
-function byProgram(entries: readonly Entry[]): Map<string, Entry[]> {
-  const groups = new Map<string, Entry[]>()
-  for (const entry of entries) groups.set(entry.program, [...(groups.get(entry.program) ?? []), entry])
-  return groups
 }

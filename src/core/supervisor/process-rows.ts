@@ -22,6 +22,8 @@ export interface Turn {
   signal: AbortSignal
   /** False while an earlier call for the process runs. */
   hasBegun: boolean
+  /** What it waits for, where its state alone does not tell. */
+  note?: string
 }
 
 /**
@@ -62,6 +64,13 @@ export function failedRow(process: string, code: ErrorCode, message: string): Pr
   return { process, ok: false, changed: false, error: { name: code, message } }
 }
 
-function goesOn({ hasBegun }: Turn): string {
+export function byProgram(entries: readonly Entry[]): Map<string, Entry[]> {
+  const groups = new Map<string, Entry[]>()
+  for (const entry of entries) groups.set(entry.program, [...(groups.get(entry.program) ?? []), entry])
+  return groups
+}
+
+function goesOn({ hasBegun, note }: Turn): string {
+  if (note !== undefined) return note
   return hasBegun ? 'what was begun goes on' : 'nothing was begun, because an earlier call for it still runs'
 }

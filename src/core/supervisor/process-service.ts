@@ -3,7 +3,7 @@ import type { Process, ProcessResult } from '../../protocol/process.ts'
 import { mayUseProgram, type Principal } from '../access/principal.ts'
 import type { EventBus } from '../events/bus.ts'
 import type { SupervisorConnection } from './connection.ts'
-import type { ControlOptions, ProcessControl, RestartMode } from './control.ts'
+import type { ControlOptions, ProcessControl, RestartOptions } from './control.ts'
 import type { Entry, ProcessTable } from './process-table.ts'
 import { selectProcesses } from './select.ts'
 
@@ -74,10 +74,7 @@ export class ProcessService {
     return this.#control.stopAll(entries, options)
   }
 
-  restart(
-    entries: readonly Entry[],
-    options: ControlOptions & { mode: RestartMode; maxUnavailable: number },
-  ): Promise<ProcessResult[]> {
+  restart(entries: readonly Entry[], options: RestartOptions): Promise<ProcessResult[]> {
     return this.#control.restart(entries, options)
   }
 

@@ -17,6 +17,9 @@ import type { StateWatch } from './state-watch.ts'
  */
 const SPAWN_SETTLE_MS = 250
 
+/** supervisord starts again what ended by itself within a second or so, if it does at all. */
+const RESPAWN_MS = 2_000
+
 const DOWN = new Set<ProcessState>(['STOPPED', 'EXITED', 'FATAL'])
 
 export class ProcessSteps {
@@ -104,6 +107,25 @@ export class ProcessSteps {
       signal,
     )
     return changed
+  }
+
+  /**
+   * Waits until another process than that of `pid` is RUNNING under the name; one that stays down is started.
+   * @throws {AgentError} START_FAILED, PROCESS_NOT_FOUND
+   */
+  async replaced(name: string, pid: number, signal: AbortSignal): Promise<void> {
+    const other = (entry: Entry | undefined) => {
+      if (!entry) throw gone(name)
+      return entry.pid === pid ? null : entry
+    }
+    await this.#watch.wait(name, (entry) => other(entry) ?? undefined, signal)
+    const soon = AbortSignal.any([signal, AbortSignal.timeout(RESPAWN_MS)])
+    try {
+      await this.#watch.wait(name, (entry) => other(entry)?.state === 'RUNNING' || undefined, soon)
+    } catch (error) {
+      if (signal.aborted || !soon.aborted) throw error
+      await this.start(name, true, signal)
+    }
   }
 
   async signal(name: string, signalName: string, signal: AbortSignal): Promise<boolean> {

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseConfig } from '../../../src/config.ts'
 import type { Principal } from '../../../src/core/access/principal.ts'
+import { RunAs, usualPython } from '../../../src/core/host/run-as.ts'
 import { Policy } from '../../../src/core/policy/policy.ts'
 import type { PolicyRules } from '../../../src/core/policy/subject.ts'
 import type { Prepared } from '../../../src/core/programs/draft.ts'
@@ -79,6 +80,7 @@ export async function programsAt(
         supervisor: made,
         policy,
         presets: options.presets ?? new PresetBook([]),
+        runAs: new RunAs({ folder: join(stateDir, 'tasks'), python: usualPython, isSystemd: false }),
         bus,
         stateDir,
         logFolder: host.logDir,

@@ -1,3 +1,5 @@
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
 import { commandWords } from '../../../src/core/policy/command-words.ts'
 import { issuesOf, withDefaults } from '../../../src/core/programs/definition.ts'
@@ -8,7 +10,9 @@ import { exampleOf, shownPreset } from '../../../src/core/programs/presets/show.
 import { renderSection } from '../../../src/core/programs/render.ts'
 import { Definition } from '../../../src/protocol/definition.ts'
 import { ProgramPreset } from '../../../src/protocol/preset.ts'
+import { ADMIN, waiting } from '../../fixtures/stack.ts'
 import { SupervisorParser } from '../../fixtures/supervisor-parser.ts'
+import { programHost } from './host.ts'
 
 const LOGS = '/var/log/supervisor'
 const book = new PresetBook(PRESETS)
@@ -186,4 +190,90 @@ await t.test('words stay words, whatever is in them', (t) => {
     ...words.filter(Boolean),
   ])
   t.end()
+})
+
+function byText(a: string, b: string): number {
+  return a < b ? -1 : 1
+}
+
+const ARTISAN = `case $1 in
+  queue:work)
+    was=$(cat stamp)
+    while [ "$(cat stamp)" = "$was" ]; do sleep 0.1; done ;;
+  queue:restart)
+    if [ -e broken ]; then echo 'no cache' >&2; exit 3; fi
+    [ -e deaf ] || date +%s%N > stamp
+    echo "told them from $PWD with $SHOP" ;;
+esac
+`
+
+await t.test('a graceful restart by the verb of a preset', async (t) => {
+  const made = await programHost(t, { presets: book, programs: { plain: { command: 'sleep 600' } } })
+  const { host, stack, change, pids, policy, programs } = made
+  const app = join(host.folder, 'app')
+  const file = (name: string) => join(app, name)
+  mkdirSync(app)
+  writeFileSync(file('artisan'), ARTISAN)
+  writeFileSync(file('stamp'), '0')
+  const mail = {
+    name: 'mail',
+    preset: 'laravel-queue',
+    options: { php: '/bin/sh' },
+    directory: app,
+    processes: 2,
+    environment: { SHOP: 'keys 100%' },
+  }
+  await change({ action: 'put', definition: mail })
+  const loop = 'trap "exit 0" HUP; while :; do sleep 0.1; done'
+  const own = { executable: '/bin/sh', args: ['-c', loop], reloadSignal: 'HUP' }
+  await change({ action: 'put', definition: { name: 'own', preset: 'custom', options: own } })
+  await stack.waitState('plain', 'RUNNING')
+  const judge = { principal: ADMIN, enforce: policy.enforce.bind(policy) }
+  const { processes } = stack.stack
+  const restart = async (select: string[], { as = ADMIN, timeoutMs = 20_000 } = {}) => {
+    const entries = processes.select(select, as)
+    const verbs = await programs.graceful.find(entries, { ...judge, principal: as })
+    const options = { ...waiting({ timeoutMs }), mode: 'graceful' as const, maxUnavailable: 1, verbs }
+    return await processes.restart(entries, options)
+  }
+
+  const before = { ...pids('mail'), ...pids('own'), ...pids('plain') }
+  const results = await restart(['mail', 'own', 'plain'])
+  t.strictSame(
+    results.map(({ process, ok, changed }) => `${process} ${ok} ${changed}`).toSorted(byText),
+    ['mail:mail_00', 'mail:mail_01', 'own:own_00', 'plain'].map((name) => `${name} true true`),
+  )
+  for (const [name, pid] of Object.entries({ ...pids('mail'), ...pids('own'), ...pids('plain') }))
+    t.not(pid, before[name], `${name} is another process`)
+  const stopped = ['mail:mail_00', 'mail:mail_01', 'own:own_00', 'plain'].filter((name) =>
+    stack.states(name).some(({ to }) => to === 'STOPPING'),
+  )
+  t.strictSame(stopped, ['plain'], 'those with a verb ended by themselves')
+  for (const name of Object.keys(before)) t.equal(stack.stack.table.get(name)?.state, 'RUNNING')
+
+  const now = pids('mail')
+  writeFileSync(file('deaf'), '')
+  const late = await restart(['mail'], { timeoutMs: 4_000 })
+  t.match(late, [
+    {
+      ok: false,
+      error: {
+        name: 'TIMEOUT',
+        message: `mail:mail_00 is still RUNNING; it was not replaced, and has pid ${now['mail:mail_00']} as before; /bin/sh artisan queue:restart was done, and said: told them from ${app} with keys 100%`,
+      },
+    },
+    { ok: false },
+  ])
+  const noLogs = { ...ADMIN, scopes: new Set(['control'] as const) }
+  for (const { error } of await restart(['mail'], { as: noLogs, timeoutMs: 1_000 }))
+    t.notMatch(error?.message, 'told them', 'what it says is for those who may see logs')
+  writeFileSync(file('broken'), '')
+  t.match(await restart(['mail']), [
+    { ok: false, error: { name: 'STOP_FAILED', message: /ended with exit status 3, and said: no cache/ } },
+    { ok: false },
+  ])
+  t.strictSame(pids('mail'), now, 'nothing was stopped')
+  rmSync(file('broken'))
+  const bound = { ...ADMIN, isAbovePolicy: false }
+  await t.rejects(restart(['mail'], { as: bound }), { code: 'POLICY_DENIED' })
 })
