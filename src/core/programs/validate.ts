@@ -89,9 +89,22 @@ function distinct(issues: readonly DefinitionIssue[]): DefinitionIssue[] {
   return [...new Map(issues.map((issue) => [JSON.stringify(issue), issue])).values()]
 }
 
+/** supervisord reads its files in the encoding of its locale, which for C and no locale at all is UTF-8. */
+function encodingIssues(definition: Definition, { supervisord }: Discovery): DefinitionIssue[] {
+  const { LC_ALL, LC_CTYPE, LANG } = supervisord?.environment ?? {}
+  const locale = LC_ALL || LC_CTYPE || LANG || 'C'
+  if (/^(?:C|POSIX)$|utf-?8/i.test(locale)) return []
+  return Object.entries(definition)
+    .filter(([, value]) => /[^\0-\x7f]/.test(JSON.stringify(value)))
+    .map(([path]) => ({
+      path,
+      message: `supervisord runs in the locale ${locale}: only ASCII is safe there`,
+    }))
+}
+
 /** What the host lacks of what the definition names. */
 async function hostIssues(definition: Definition, { facts, discovery }: Change): Promise<DefinitionIssue[]> {
-  const issues: DefinitionIssue[] = []
+  const issues = encodingIssues(definition, discovery)
   const { directory, command, limits, environment } = definition
   if (directory !== undefined && !(await facts.isFolder(directory)))
     issues.push({ path: 'directory', message: `there is no folder ${directory}` })

@@ -30,7 +30,7 @@ function isZero(code: number): boolean {
 
 /** Python's `int(text, 8)`. */
 export function readOctal(text: string): number | null {
-  const bare = strip(text)
+  const bare = strip(text).replace(/\p{Nd}/gu, digitOf)
   if (!/^[+-]?(?:0[oO]_?)?[0-7]+(?:_[0-7]+)*$/.test(bare)) return null
   const value = Number.parseInt(
     bare

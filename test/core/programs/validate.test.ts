@@ -32,14 +32,19 @@ class Config {
   }
 
   /** The judgement on a program, or on a text in the place of its file; null takes the file away. */
-  async judge(given: Partial<Definition> | string | null): Promise<Validation> {
+  async judge(
+    given: Partial<Definition> | string | null,
+    environment?: Record<string, string>,
+  ): Promise<Validation> {
     const options = {
       pid: null,
       configFile: join(this.folder, 's.conf'),
       programDir: 'auto',
       programExt: 'auto',
     } as const
-    const discovery = await discover(options)
+    const seen = await discover(options)
+    const process = { pid: 1, argv: [], exe: null, cwd: '/', uid: 0, gid: 0 }
+    const discovery = environment ? { ...seen, supervisord: { ...process, environment } } : seen
     const definition =
       typeof given === 'string' || given === null
         ? null
@@ -270,4 +275,18 @@ await t.test('one program among 300 files is judged in the time of a keystroke',
   t.strictSame(issues, [])
   t.ok(tookMs < 5000, `${Math.round(tookMs)} ms`)
   t.comment(`${Math.round(tookMs)} ms`)
+})
+
+await t.test('text is ASCII where supervisord reads another encoding than UTF-8', async (t) => {
+  const config = new Config(t)
+  const given = { command: '/bin/echo Zürich', environment: { A: 'plain' } }
+  for (const environment of [
+    {},
+    { LANG: 'C' },
+    { LANG: 'de_AT', LC_ALL: 'C.UTF-8' },
+    { LC_CTYPE: 'en_US.utf8' },
+  ])
+    t.strictSame((await config.judge(given, environment)).issues, [], JSON.stringify(environment))
+  const { issues } = await config.judge(given, { LANG: 'de_AT.ISO-8859-1' })
+  t.match(issues, [{ path: 'command', message: /de_AT\.ISO-8859-1/ }])
 })

@@ -1,10 +1,22 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import t from 'tap'
 import { fromBytes, toBytes } from '../../../src/core/programs/ini/bytes.ts'
+import { readEnvironment } from '../../../src/core/supervisor/config-environment.ts'
 import { environmentExpansions } from '../../../src/core/supervisor/config-expand.ts'
 import { readConfigTree } from '../../../src/core/supervisor/config-tree.ts'
+import {
+  readBoolean,
+  readBytes,
+  readExitCodes,
+  readInteger,
+  readList,
+  readOctal,
+  readRestart,
+  readSignal,
+} from '../../../src/core/supervisor/config-values.ts'
 import { judgeTree } from '../../../src/core/supervisor/verdict.ts'
 import type { Fault, HostFacts } from '../../../src/core/supervisor/verdict-keys.ts'
 import { type Parsed, SupervisorParser } from '../../fixtures/supervisor-parser.ts'
@@ -108,4 +120,59 @@ await t.test('so do files that a hand slipped in', async (t) => {
   }
   t.strictSame(wrong.slice(0, 5), [], `${wrong.length} of ${CASES} differ`)
   t.ok(taken > CASES / 5 && taken < (CASES * 4) / 5, `${taken} of ${CASES} are taken`)
+})
+
+const READERS: Record<string, (text: string) => unknown> = {
+  integer: readInteger,
+  octal: readOctal,
+  boolean: readBoolean,
+  restart: readRestart,
+  bytes: readBytes,
+  'exit-codes': readExitCodes,
+  list: readList,
+  environment: (text) => {
+    const found = readEnvironment(text)
+    return found && Object.fromEntries(found)
+  },
+}
+
+const PIECES = [
+  ...'0 1 7 8 9 12 255 256 _ + - . 0o 0x x KB mb Gb true OFF yes unexpected , ; = "'.split(' '),
+  ...'A B=1 C="x y" \' " # / : ( ) @ ? & % é ٣ １ \\ ,, TERM SIG SIGTERM 15'.split(' '),
+  ' ',
+  '\n',
+  '\u00a0',
+  '\t',
+]
+
+await t.test('values are taken for what supervisord takes them for', async (t) => {
+  const dice = new Dice(3)
+  const rows = Object.keys(READERS).flatMap((kind) =>
+    Array.from({ length: 2500 }, () => ({
+      kind,
+      text: Array.from({ length: 1 + dice.below(6) }, () => dice.one(PIECES)).join(''),
+    })),
+  )
+  const their = await parser.values(rows)
+  const wrong = rows.flatMap((row, index) => {
+    const our = READERS[row.kind]?.(row.text)
+    return isDeepStrictEqual(our, their[index]) ? [] : [{ ...row, our, their: their[index] }]
+  })
+  t.strictSame(wrong.slice(0, 10), [], `${wrong.length} of ${rows.length} differ`)
+  t.ok(their.filter((value) => value !== null).length > rows.length / 10, 'many are taken')
+})
+
+await t.test('signals are those of Python', async (t) => {
+  const names =
+    'HUP INT QUIT KILL USR1 USR2 ABRT ALRM WINCH TERM sigterm Sig_Ign _DFL SIG SIGNAL NOPE IOT CLD POLL RTMIN RTMAX'
+  const numbers = Array.from({ length: 70 }, (_, number) => String(number))
+  const rows = [...names.split(' '), ...numbers, ' 15 ', '+9', '1_5', '-1'].map((text) => ({
+    kind: 'signal',
+    text,
+  }))
+  const byName = rows.map(({ text }) => ({
+    kind: 'signal',
+    text: readSignal(text)?.replace(/^_/, 'SIG_') ?? 'NOPE',
+  }))
+  t.strictSame(await parser.values(byName), await parser.values(rows))
 })
