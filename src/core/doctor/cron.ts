@@ -3,21 +3,19 @@ import { access } from 'node:fs/promises'
 import type { Check, Fault } from './check.ts'
 import type { DoctorHost } from './host.ts'
 
-const CRONTAB = '/usr/bin/crontab'
+const CRONTABS = ['/usr/bin/crontab', '/bin/crontab', '/usr/local/bin/crontab', '/usr/local/sbin/crontab']
 
-export const cron = ({ cron: daemon }: DoctorHost, crontab = CRONTAB): Check => ({
+export const cron = ({ cron: daemon }: DoctorHost, crontabs: readonly string[] = CRONTABS): Check => ({
   name: 'cron',
   question: 'Does a cron daemon run, with its crontab command?',
   async run() {
     const faults: Fault[] = []
-    const isThere = await access(crontab, constants.X_OK).then(
-      () => true,
-      () => false,
-    )
-    if (!isThere)
+    const isThere = await Promise.all(crontabs.map(isExecutable))
+    if (!isThere.includes(true))
       faults.push({
         severity: 'warning',
-        message: `there is no ${crontab}: crontabs cannot be installed`,
+        message: 'there is no crontab command: crontabs cannot be installed',
+        evidence: `looked for ${crontabs.join(', ')}`,
         fix: 'apt-get install cron || dnf install cronie',
       })
     if (!daemon().alive)
@@ -30,3 +28,10 @@ export const cron = ({ cron: daemon }: DoctorHost, crontab = CRONTAB): Check => 
     return faults
   },
 })
+
+function isExecutable(path: string): Promise<boolean> {
+  return access(path, constants.X_OK).then(
+    () => true,
+    () => false,
+  )
+}

@@ -19,8 +19,18 @@ export const systemdStop = (
     if (running === null) return UNASKED
     const unit = unitOf(await readFile(`${proc}/${running}/cgroup`, 'utf8').catch(() => ''))
     if (unit === null) return UNASKED
-    const shown = await ask(systemctl, ['show', unit, '-p', 'KillMode', '-p', 'TimeoutStopUSec'])
-    if (shown === null) return UNASKED
+    const shown = await ask(systemctl, [
+      'show',
+      unit,
+      '-p',
+      'KillMode',
+      '-p',
+      'TimeoutStopUSec',
+      '-p',
+      'MainPID',
+    ])
+    // a session, or a service that started it by the way, says nothing of it
+    if (shown === null || !shown.split('\n').includes(`MainPID=${running}`)) return UNASKED
     const { sections } = await discover()
     const waits = sections
       .filter(({ type }) => type === 'program' || type === 'fcgi-program')
