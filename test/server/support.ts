@@ -201,7 +201,7 @@ export async function parts(t: Test, options: PartsOptions = {}) {
     runAs,
     bus,
     stateDir: folder,
-    logFolder: config.policy.logDirectories[0] ?? '',
+    logFolder: (options.policy?.logDirectories ?? config.policy.logDirectories)[0] ?? '',
     logger,
   })
   const services: Services = {

@@ -4,14 +4,14 @@ import type { Definition } from '../../protocol/definition.ts'
 import { AgentError } from '../../protocol/errors.ts'
 import type { Principal } from '../access/principal.ts'
 import type { Policy } from '../policy/policy.ts'
-import type { ProgramDefinition, ResolvedProgram, Verdict } from '../policy/subject.ts'
-import type { ConfigSection } from '../supervisor/config-file.ts'
+import type { ResolvedProgram, Verdict } from '../policy/subject.ts'
 import type { Discovery } from '../supervisor/discovery.ts'
 import { adopted } from './adopt.ts'
 import { issuesOf, withDefaults } from './definition.ts'
 import { type Draft, type Prepared, prepared } from './draft.ts'
 import type { How } from './effects.ts'
 import { IniDocument } from './ini/document.ts'
+import { judgeable } from './judgeable.ts'
 import type { PresetBook } from './presets/book.ts'
 import { type ProgramFile, programFiles } from './program-files.ts'
 import { type ProgramState, type StateDeps, sectionOf, stateOf } from './program-state.ts'
@@ -225,25 +225,6 @@ function edited({ name, at, file }: ProgramState, to: Definition): string {
   const document = IniDocument.parse(file.text)
   editSection(document, `program:${name}`, { from: readSection(at.section).definition, to })
   return document.text
-}
-
-/** The part of a section that bears on policy, as it stands there; without a log file supervisord makes one. */
-function judgeable(name: string, { keys }: ConfigSection): ProgramDefinition {
-  const whole = (key: string, fallback: number) => {
-    const value = keys.get(key)?.trim() ?? ''
-    return /^\d{1,9}$/.test(value) ? Number(value) : fallback
-  }
-  return {
-    name,
-    command: keys.get('command') ?? '',
-    directory: keys.get('directory'),
-    user: keys.get('user'),
-    processes: whole('numprocs', 1),
-    numprocsStart: whole('numprocs_start', 0),
-    redirectStderr: /^(?:true|yes|on|1)$/i.test(keys.get('redirect_stderr')?.trim() ?? ''),
-    stdoutLogfile: keys.get('stdout_logfile') ?? 'AUTO',
-    stderrLogfile: keys.get('stderr_logfile') ?? 'AUTO',
-  }
 }
 
 /** Which effect a new file has on a program. */

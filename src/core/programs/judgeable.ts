@@ -1,0 +1,32 @@
+import type { ProgramDefinition } from '../policy/subject.ts'
+import { readEnvironment } from '../supervisor/config-environment.ts'
+import type { ConfigSection } from '../supervisor/config-file.ts'
+
+/** The part of a section that bears on policy, as it stands there; without a log file supervisord makes one. */
+export function judgeable(name: string, { keys }: ConfigSection): ProgramDefinition {
+  const whole = (key: string, fallback: number) => {
+    const value = keys.get(key)?.trim() ?? ''
+    return /^\d{1,9}$/.test(value) ? Number(value) : fallback
+  }
+  return {
+    name,
+    command: keys.get('command') ?? '',
+    directory: keys.get('directory'),
+    user: keys.get('user'),
+    environment: variablesOf(keys.get('environment') ?? ''),
+    processes: whole('numprocs', 1),
+    numprocsStart: whole('numprocs_start', 0),
+    redirectStderr: /^(?:true|yes|on|1)$/i.test(keys.get('redirect_stderr')?.trim() ?? ''),
+    stdoutLogfile: keys.get('stdout_logfile') ?? 'AUTO',
+    stderrLogfile: keys.get('stderr_logfile') ?? 'AUTO',
+  }
+}
+
+/** The names of its variables. Where places of supervisord hide how it will split them, all that may be one. */
+function variablesOf(text: string): Record<string, string> {
+  const read = readEnvironment(text.replaceAll('%%', '%'))
+  const names = read
+    ? [...read.keys()]
+    : [...text.matchAll(/([A-Za-z_]\w*)\s*=/g)].map(([, name = '']) => name)
+  return Object.fromEntries(names.map((name) => [name, '']))
+}
