@@ -7,6 +7,7 @@ import { processNames } from '../supervisor/config-names.ts'
 import { strip } from '../supervisor/config-text.ts'
 import type { ConfigTree } from '../supervisor/config-tree.ts'
 import { readBytes, readInteger, readList, readSignal } from '../supervisor/config-values.ts'
+import { baseProgram } from '../supervisor/program-index.ts'
 import { logsOf } from './log-files.ts'
 
 const MAKES_GROUPS = ['program', 'fcgi-program', 'group', 'eventlistener']
@@ -113,8 +114,11 @@ function sharedLogs(
 ): Harm[] {
   const mine = own.flatMap((section) => logsOf(section, tree.sections, expansions))
   if (mine.length === 0) return []
-  const headers = new Set(own.map(({ header }) => header))
-  const others = tree.sections.filter(({ header }) => !headers.has(header))
+  // the base group of a scaled program says again what its surge groups run
+  const bases = new Set(own.map(({ name }) => baseProgram(strip(name))))
+  const others = tree.sections.filter(
+    ({ type, name }) => type !== 'program' || !bases.has(baseProgram(strip(name))),
+  )
   const taken = new Map(
     others.flatMap((section) => logsOf(section, tree.sections, expansions)).map((log) => [log.path, log]),
   )

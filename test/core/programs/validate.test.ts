@@ -189,6 +189,14 @@ await t.test('what the host or other files say against a program names its field
   }
 })
 
+await t.test('the surge groups of a scaled program are its own', async (t) => {
+  const config = new Config(t)
+  const surge = { group: 'web.surge1', processes: 2, numprocsStart: 1, autostart: false }
+  const scaled = withDefaults({ name: 'web', command: '/bin/cat', processes: 3 }, config.logs)
+  config.write('conf.d/agent-web.surge1.conf', renderFile(scaled, surge))
+  t.strictSame((await config.judge({ processes: 3 })).issues, [])
+})
+
 await t.test('what a hand has put into our file is judged as well', async (t) => {
   const web = '[program:web]\ncommand=/bin/cat\n'
   const rows: [text: string, path: string, message: RegExp][] = [
