@@ -34,6 +34,7 @@ import { atMost } from './lib/at-most.ts'
 import { Teardown } from './lib/teardown.ts'
 import type { Logger } from './logger.ts'
 import type { Services } from './methods/context.ts'
+import { readPresets } from './preset-files.ts'
 import { LIMITS } from './protocol/limits.ts'
 import { Dispatcher } from './server/dispatcher.ts'
 import { renderMetrics } from './server/metrics.ts'
@@ -124,7 +125,7 @@ async function build(
   const programs = new ProgramStack({
     supervisor,
     policy,
-    presets: new PresetBook(PRESETS),
+    presets: new PresetBook([...PRESETS, ...readPresets(config.presetsDir, PRESETS, logger)]),
     runAs,
     bus,
     stateDir: config.stateDir,

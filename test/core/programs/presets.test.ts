@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { commandWords } from '../../../src/core/policy/command-words.ts'
@@ -8,6 +8,8 @@ import { commandOf } from '../../../src/core/programs/presets/command.ts'
 import { PRESETS } from '../../../src/core/programs/presets/index.ts'
 import { exampleOf, shownPreset } from '../../../src/core/programs/presets/show.ts'
 import { renderSection } from '../../../src/core/programs/render.ts'
+import { createLogger } from '../../../src/logger.ts'
+import { readPresets } from '../../../src/preset-files.ts'
 import { Definition } from '../../../src/protocol/definition.ts'
 import { ProgramPreset } from '../../../src/protocol/preset.ts'
 import { ADMIN, waiting } from '../../fixtures/stack.ts'
@@ -189,6 +191,101 @@ await t.test('words stay words, whatever is in them', (t) => {
     'x',
     ...words.filter(Boolean),
   ])
+  t.end()
+})
+
+const IMPORT = `preset: shop-import
+title: Import of the shop
+options:
+  feed: { type: string, about: where goods come from, required: true }
+  mode: { type: string, about: how much, choices: [all, new], default: new }
+  pause: { type: integer, about: seconds between two looks, default: 5, max: 60 }
+  only: { type: list, about: only these shelves }
+  dry: { type: boolean, about: change nothing }
+  longest: { type: integer, about: seconds that an import takes, default: 100 }
+  note: { type: string, about: a note }
+command: [php, bin/import, '--feed={feed}', '{mode}', '--pause={pause}', '--note={note}', { when: dry, words: [--dry-run] }, '{only}']
+longestJob: longest
+graceful: { by: command, argv: [php, bin/import, 'stop:{mode}'] }
+definition: { stopSignal: INT, environment: { SHOP: main } }
+`
+
+await t.test('presets of the host itself, from files', (t) => {
+  const folder = t.testdir({
+    'import.yaml': IMPORT,
+    'again.yml': IMPORT.replace('Import of', 'Another import of'),
+    'taken.yaml': IMPORT.replace('shop-import', 'node'),
+    'unknown.yaml': `${IMPORT}shell: true\n`.replace('shop-import', 'unknown'),
+    'place.yaml': IMPORT.replace('shop-import', 'place').replace('{pause}', '{paus}'),
+    'default.yaml': IMPORT.replace('shop-import', 'default').replace('default: 5,', 'default: 61,'),
+    'first.yaml': IMPORT.replace('shop-import', 'first').replace(
+      '[php, bin/import,',
+      "['{note}', bin/import,",
+    ),
+    'yaml.yaml': 'preset: [',
+    'open.yaml': IMPORT.replace('shop-import', 'open'),
+    'notes.txt': 'nothing',
+  })
+  chmodSync(join(folder, 'open.yaml'), 0o666)
+  const told: Record<string, string> = {}
+  const logger = createLogger('silent')
+  logger.warn = (facts: { file: string; reason: string }) => {
+    told[facts.file.slice(folder.length + 1)] = facts.reason
+  }
+  const own = new PresetBook([...PRESETS, ...readPresets(folder, PRESETS, logger)])
+  const read = own
+    .all()
+    .slice(PRESETS.length)
+    .map((one) => one.preset)
+  const isRoot = process.getuid?.() === 0
+  t.strictSame(read, isRoot ? ['shop-import'] : ['shop-import', 'open'])
+  if (isRoot) t.match(told['open.yaml'], /chmod go-w/)
+  t.match(told, {
+    'import.yaml': 'preset: another one has the name shop-import',
+    'taken.yaml': 'preset: another one has the name node',
+    'unknown.yaml': /shell/,
+    'place.yaml': 'command.4: {paus} is no option',
+    'default.yaml': /options.pause.default/,
+    'first.yaml': 'command.0: {note} may be missing, and this is what runs',
+    'yaml.yaml': /./,
+  })
+  t.notOk(told['notes.txt'])
+  const options = { feed: "it's; rm -rf /", only: ['a b', 'c'], dry: true }
+  const { definition, issues } = own.expand({ name: 'work', preset: 'shop-import', options })
+  t.strictSame(issues, [])
+  t.strictSame(wordsOf(definition.command ?? ''), [
+    'php',
+    'bin/import',
+    "--feed=it's; rm -rf /",
+    'new',
+    '--pause=5',
+    '--dry-run',
+    'a b',
+    'c',
+  ])
+  t.match(definition, {
+    stopSignal: 'INT',
+    stopWaitSecs: 110,
+    autorestart: true,
+    environment: { SHOP: 'main' },
+  })
+  t.match(own.graceful({ name: 'work', preset: 'shop-import', options }), {
+    argv: ['php', 'bin/import', 'stop:new'],
+  })
+  const shown = shownPreset(own.need('shop-import'), { book: own, logFolder: LOGS, show: true })
+  t.match(ProgramPreset.parse(shown), { defaults: { mode: 'new', pause: 5 }, stanza: /--feed=feed new/ })
+  const refused: [options: NonNullable<Definition['options']>, path: string][] = [
+    [{}, 'options.feed'],
+    [{ feed: '-x' }, 'options.feed'],
+    [{ feed: 'a', mode: 'old' }, 'options.mode'],
+    [{ feed: 'a', pause: 61 }, 'options.pause'],
+    [{ feed: 'a', only: ['--all'] }, 'options.only.0'],
+    [{ feed: 'a', other: 1 }, 'options'],
+  ]
+  for (const [wrong, path] of refused)
+    t.match(own.expand({ name: 'work', preset: 'shop-import', options: wrong }).issues, [{ path }])
+  t.strictSame(readPresets('', PRESETS, logger), [])
+  t.strictSame(readPresets(join(folder, 'none'), PRESETS, createLogger('silent')), [])
   t.end()
 })
 
