@@ -11,6 +11,7 @@ import { TokenStore } from './core/access/tokens.ts'
 import { AuditLog } from './core/audit/log.ts'
 import { auditPaths } from './core/audit/paths.ts'
 import { AuditService } from './core/audit/service.ts'
+import { CrontabStack } from './core/crontab/stack.ts'
 import { DoctorService } from './core/doctor/service.ts'
 import { EventBus } from './core/events/bus.ts'
 import { EventJournal } from './core/events/journal.ts'
@@ -132,6 +133,15 @@ async function build(
     logFolder: config.policy.logDirectories[0] ?? LOG_FOLDER,
     logger,
   })
+  const crontabs = new CrontabStack({
+    policy,
+    bus,
+    stateDir: config.stateDir,
+    spoolDir: config.spoolDir,
+    cronDrift: config.policy.cronDrift,
+    logger,
+  })
+  await crontabs.start()
   const keys = new IdempotencyKeys({ folder: join(config.stateDir, 'results'), logger, now })
   await keys.start()
   teardown.defer(() => keys.stop())
@@ -157,6 +167,7 @@ async function build(
     supervisor: supervisor.service,
     programs: programs.service,
     graceful: programs.graceful,
+    crontabs: crontabs.service,
     tokens: new TokenService({ store: tokens }),
     policy,
     audit: new AuditService({ log: audit, paths }),
@@ -260,6 +271,7 @@ async function build(
   const sample = () => usage.sample(supervisor.table.all().flatMap(({ pid }) => (pid === null ? [] : [pid])))
   sample()
   chores.add('programs', '41 * * * * *', () => supervisor.connection.isUp && programs.tend())
+  chores.add('crontabs', '47 * * * * *', () => crontabs.drift.sweep())
   chores.add('usage', '*/10 * * * * *', sample)
   // on the way down peers are told first, whatever supervisord does
   teardown.defer(closeTransports)

@@ -93,6 +93,7 @@ export function commandAt(program: Command, words: string): Command {
 
 const GROUPS: Record<string, string> = {
   program: 'Programs: create, change, scale, restore.',
+  cron: 'Crontab entries: make, change, look at what came of them.',
   supervisor: 'Look at supervisord itself, apply its files, restart it.',
   token: 'Make, list, rotate and revoke tokens.',
   policy: 'What this host allows.',

@@ -1,6 +1,7 @@
 import type { Principal } from '../core/access/principal.ts'
 import type { TokenService } from '../core/access/token-service.ts'
 import type { AuditService } from '../core/audit/service.ts'
+import type { CrontabService } from '../core/crontab/service.ts'
 import type { DoctorService } from '../core/doctor/service.ts'
 import type { EventBus } from '../core/events/bus.ts'
 import type { CronDaemon } from '../core/host/cron-daemon.ts'
@@ -39,6 +40,7 @@ export interface Services {
   supervisor: SupervisorService
   programs: ProgramService
   graceful: GracefulVerbs
+  crontabs: CrontabService
   tokens: TokenService
   policy: Policy
   audit: AuditService

@@ -1,6 +1,7 @@
 import type * as z from 'zod'
 import { agentMethods } from './agent.ts'
 import { auditMethods } from './audit.ts'
+import { crontabMethods } from './crontab.ts'
 import { eventMethods } from './event.ts'
 import { logMethods } from './log.ts'
 import { policyMethods } from './policy.ts'
@@ -18,6 +19,7 @@ export const METHODS = {
   ...logMethods,
   ...supervisorMethods,
   ...programMethods,
+  ...crontabMethods,
   ...eventMethods,
   ...tokenMethods,
   ...policyMethods,

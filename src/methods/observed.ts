@@ -43,3 +43,15 @@ export async function observedProgram({ programs, principal }: Context, name: st
   }
   return { observed: { at: new Date().toISOString(), program: shown } }
 }
+
+export async function observedEntry(
+  { crontabs }: Context,
+  { id, user }: { id?: string | undefined; user?: string },
+): Promise<ErrorFacts> {
+  const found = id === undefined ? null : await crontabs.find(id)
+  const { entry, revision } = found ?? {}
+  const entries = entry
+    ? [{ id: entry.id, user: found?.user, schedule: entry.schedule, enabled: entry.enabled, revision }]
+    : []
+  return { observed: { at: new Date().toISOString(), ...(user === undefined ? {} : { user }), entries } }
+}

@@ -10,6 +10,7 @@ import { TokenStore } from '../../src/core/access/tokens.ts'
 import { AuditLog } from '../../src/core/audit/log.ts'
 import { auditPaths } from '../../src/core/audit/paths.ts'
 import { AuditService } from '../../src/core/audit/service.ts'
+import { CrontabStack } from '../../src/core/crontab/stack.ts'
 import { DoctorService } from '../../src/core/doctor/service.ts'
 import { EventBus, type RingLimits } from '../../src/core/events/bus.ts'
 import type { EventJournal } from '../../src/core/events/journal.ts'
@@ -194,6 +195,16 @@ export async function parts(t: Test, options: PartsOptions = {}) {
     supervisord: () => stack.facts(),
   })
   const runAs = new RunAs({ folder: join(folder, 'tasks'), python: usualPython, isSystemd: false })
+  const crontabs = new CrontabStack({
+    policy,
+    bus,
+    stateDir: folder,
+    spoolDir: join(folder, 'spool'),
+    cronDrift: 'report',
+    logger,
+    // no cron: the host's own is not looked at
+    places: { folders: [join(folder, 'cron')], crontab: [join(folder, 'crontab')] },
+  })
   const programs = new ProgramStack({
     supervisor: stack,
     policy,
@@ -222,6 +233,7 @@ export async function parts(t: Test, options: PartsOptions = {}) {
     policy,
     programs: programs.service,
     graceful: programs.graceful,
+    crontabs: crontabs.service,
     audit: new AuditService({ log: audit, paths }),
     doctor: new DoctorService({
       config: { ...config, stateDir: folder, tokensFile },

@@ -1,0 +1,297 @@
+// The change that each wish comes to: the entry as it will be, judged, and what becomes of the block.
+import { randomBytes } from 'node:crypto'
+import type { EntryDefinition } from '../../protocol/entry.ts'
+import type { Account } from '../policy/accounts.ts'
+import type { ResolvedEntry, Verdict } from '../policy/subject.ts'
+import { readBlock } from './block.ts'
+import type { CrontabChange, Edited } from './change.ts'
+import { ejectEntry } from './eject.ts'
+import type { KeptEntry } from './entry-records.ts'
+import type { Judge, PreparerDeps, Wish } from './prepare.ts'
+import { changed, checkRevision, invalidEntry, noEntry } from './refusals.ts'
+import { parseSchedule } from './schedule.ts'
+import { scheduleWarnings } from './schedule-warnings.ts'
+import { mustBeWhole } from './store.ts'
+import { CrontabTable } from './table.ts'
+import { foreignJobs } from './table-foreign.ts'
+import { linesOf } from './table-lines.ts'
+import { type EntryState, entriesOf, linesWith, rendered, textsOf, type UserState } from './user-state.ts'
+
+/** What a wish is judged against. */
+interface Site {
+  state: UserState
+  account: Account
+  judge: Judge
+}
+
+type Draft = Omit<CrontabChange, 'action' | 'actor' | 'user' | 'account' | 'diff'>
+
+const NOTHING = {
+  id: null,
+  entry: null,
+  seen: null,
+  scripts: [],
+  leftovers: [],
+  judged: [],
+  warnings: [],
+} satisfies Partial<Draft>
+
+export class Drafts {
+  readonly #deps: PreparerDeps
+
+  constructor(deps: PreparerDeps) {
+    this.#deps = deps
+  }
+
+  /** @throws what {@link Preparer.prepare} throws of the entry itself */
+  of(wish: Wish, site: Site): Promise<Draft> {
+    switch (wish.action) {
+      case 'put':
+        return this.#put(wish, site)
+      case 'enable':
+      case 'disable':
+        return this.#switched(wish, site)
+      case 'delete':
+        return this.#deleted(wish, site)
+      case 'import':
+        return this.#imported(wish, site)
+      case 'eject':
+        return this.#ejected(wish, site)
+      case 'repair':
+        return this.#repaired(site)
+      case 'restore':
+        return this.#restored(wish, site)
+    }
+  }
+
+  async #put(
+    { entry, ifRevision }: { entry: EntryDefinition; ifRevision?: string | undefined },
+    site: Site,
+  ): Promise<Draft> {
+    const { user: _user, preset: _preset, options: _options, id, ...rest } = entry
+    const before = id === undefined ? null : await this.#own(id, site)
+    checkRevision(id ?? entry.name, before, ifRevision)
+    const { schedule = '', command = '' } = entry
+    const parsed = parseSchedule(schedule)
+    const text = parsed.kind === 'problem' ? schedule : parsed.text
+    const wanted = defined({ ...rest, id: id ?? newId(), schedule: text, command })
+    const original = before?.entry.original
+    return await this.#set({ ...wanted, ...(original === undefined ? {} : { original }) }, before, site)
+  }
+
+  async #switched(
+    { id, action, ifRevision }: { id: string; action: string; ifRevision?: string | undefined },
+    site: Site,
+  ): Promise<Draft> {
+    const before = need(id, await this.#own(id, site))
+    checkRevision(id, before, ifRevision)
+    const entry = { ...before.entry, enabled: action === 'enable' }
+    if (action === 'enable') return await this.#set(entry, before, site)
+    return this.#written(entry, before, { judged: [], warnings: [] })
+  }
+
+  /** Judged by today's rules, and put into the block. */
+  async #set(entry: KeptEntry, before: EntryState | null, site: Site): Promise<Draft> {
+    const { judged, command } = await this.#judged(entry, site, before === null)
+    const parsed = parseSchedule(entry.schedule)
+    const warnings =
+      parsed.kind === 'problem'
+        ? []
+        : scheduleWarnings(parsed, { afterMs: Date.now(), zone: this.#deps.zone() })
+    return this.#written({ ...entry, command }, before, {
+      judged: [judged],
+      warnings: [...warnings, ...judged.notes],
+    })
+  }
+
+  #written(
+    entry: KeptEntry,
+    before: EntryState | null,
+    told: { judged: Verdict<ResolvedEntry>[]; warnings: string[] },
+  ): Draft {
+    const { lines, script } = this.#rendered(entry)
+    return {
+      ...told,
+      id: entry.id,
+      entry,
+      seen: before?.text ?? null,
+      scripts: script === null ? [] : [{ id: entry.id, text: script }],
+      leftovers: script === null ? [entry.id] : [],
+      edit: (state) => this.#edited(state, entry.id, { lines, entry }),
+    }
+  }
+
+  async #deleted(
+    { id, ifRevision }: { id: string; ifRevision?: string | undefined },
+    site: Site,
+  ): Promise<Draft> {
+    const before = await this.#own(id, site)
+    // one whose line somebody took out by hand is still known
+    const entry = before?.entry ?? this.#deps.records.entry(id)
+    if (!entry) throw noEntry(`there is no entry ${id} any more`, { id })
+    checkRevision(id, before, ifRevision)
+    return {
+      ...NOTHING,
+      id,
+      entry,
+      seen: before?.text ?? null,
+      leftovers: [id],
+      edit: (state) => this.#edited(state, id, null),
+    }
+  }
+
+  async #imported({ user, key }: { user: string; key: string }, site: Site): Promise<Draft> {
+    const job = foreignJobs(site.state.table).find((one) => one.key === key)
+    if (!job) throw noEntry(`there is no line ${key} in the crontab of ${user}`, { user, key })
+    const issues = job.obstacles().map((message) => ({ path: 'key', message }))
+    if (issues.length > 0) throw invalidEntry(`line ${job.line} of ${user}`, issues)
+    const { schedule, command, owner, text } = job
+    const entry: KeptEntry = {
+      id: newId(),
+      name: owner?.name || command.split('\n', 1)[0]?.slice(0, 40).trim() || key,
+      schedule,
+      command,
+      enabled: true,
+      original: text,
+    }
+    const draft = await this.#set(entry, null, site)
+    return {
+      ...draft,
+      warnings: [...draft.warnings, ...job.warnings()],
+      edit: (state) => {
+        const now = foreignJobs(state.table).find((one) => one.key === key)
+        if (!now) throw changed(user)
+        return draft.edit({ ...state, table: state.table.withoutForeign(now.at, now.text) })
+      },
+    }
+  }
+
+  async #ejected({ id }: { id: string }, site: Site): Promise<Draft> {
+    const before = need(id, await this.#own(id, site))
+    const { entry } = before
+    const { spoolDir } = this.#deps.files
+    const { lines, needsScript, warnings } = ejectEntry(entry, { spoolDir, original: entry.original })
+    return {
+      ...NOTHING,
+      id,
+      entry,
+      seen: before.text,
+      leftovers: needsScript ? [] : [id],
+      warnings: [...warnings],
+      edit: (state) => {
+        const edited = this.#edited(state, id, null)
+        return { ...edited, table: edited.table.withForeignOnTop(lines) }
+      },
+    }
+  }
+
+  /** Without markers and lines of ours, and then with the block as the agent knows it. */
+  async #repaired({ state }: Site): Promise<Draft> {
+    const { record } = state
+    return {
+      ...NOTHING,
+      edit: ({ table }) => {
+        if (table.damage.length === 0) return { table, entries: record?.entries ?? [] }
+        const { table: clean, removed } = table.repaired()
+        const known = record?.lines ?? ''
+        const found = readBlock(linesOf(removed)).entries.filter(({ job }) => job !== null)
+        const lines = record
+          ? known
+          : found.reduce((block, { job, text }) => addOnce(block, job?.id, text), '')
+        return { table: clean.withBlock(lines), entries: record?.entries ?? [] }
+      },
+    }
+  }
+
+  async #restored({ user, backup }: { user: string; backup: string }, site: Site): Promise<Draft> {
+    const kept = await this.#deps.backups.read(user, backup)
+    if (!kept) throw noEntry(`there is no copy ${backup} of the crontab of ${user}`, { user, backup })
+    const table = CrontabTable.parse(kept.bytes)
+    mustBeWhole(user, table)
+    const ids = new Set((table.block?.entries ?? []).flatMap(({ job }) => (job ? [job.id] : [])))
+    const entries = kept.entries.filter(({ id }) => ids.has(id))
+    const judged: Verdict<ResolvedEntry>[] = []
+    for (const entry of entries) judged.push((await this.#judged(entry, site, false)).judged)
+    // lines of others that come back run again too
+    const there = new Set(foreignJobs(site.state.table).map(({ key }) => key))
+    for (const { key, schedule, command } of foreignJobs(table))
+      if (!there.has(key)) judged.push((await this.#judged({ schedule, command }, site, false)).judged)
+    const scripts = entries.flatMap((entry) => {
+      const { script } = this.#rendered(entry)
+      return script === null ? [] : [{ id: entry.id, text: script }]
+    })
+    const now = site.state.record?.entries ?? []
+    return {
+      ...NOTHING,
+      judged,
+      scripts,
+      leftovers: now.flatMap(({ id }) => (ids.has(id) ? [] : [id])),
+      edit: () => ({ table, entries }),
+    }
+  }
+
+  /** The entry as it stands in the crontab of that user. */
+  async #own(id: string, { state }: Site): Promise<EntryState | null> {
+    const states = await entriesOf(state, this.#deps.files)
+    return states.find(({ entry }) => entry.id === id) ?? null
+  }
+
+  #edited(state: UserState, id: string, put: { lines: string; entry: KeptEntry } | null): Edited {
+    const { record, table } = state
+    const isEnforced = this.#deps.isEnforced && record !== undefined
+    const block = isEnforced ? readBlock(linesOf(record.lines)).entries : (table.block?.entries ?? [])
+    const rest = (record?.entries ?? []).filter((entry) => entry.id !== id)
+    return {
+      table: table.withBlock(linesWith(block, id, put?.lines ?? null)),
+      entries: put ? [...rest, put.entry] : rest,
+    }
+  }
+
+  #rendered(entry: KeptEntry) {
+    return rendered(entry, { spoolDir: this.#deps.files.spoolDir, host: this.#deps.host })
+  }
+
+  async #judged(
+    { schedule, command, env }: Pick<KeptEntry, 'schedule' | 'command' | 'env'>,
+    { account, judge }: Site,
+    isNew: boolean,
+  ): Promise<{ judged: Verdict<ResolvedEntry>; command: string }> {
+    const { policy, records } = this.#deps
+    const entry = { user: account.name, schedule, command, env }
+    const judged = await judge.enforce(
+      policy.judge({ kind: 'cron', entry, ...(isNew ? { count: records.count + 1 } : {}) }, judge.principal),
+    )
+    return { judged, command: judged.resolved?.command ?? command }
+  }
+}
+
+/** @throws {AgentError} ENTRY_NOT_FOUND */
+function need(id: string, state: EntryState | null): EntryState {
+  if (state) return state
+  throw noEntry(`there is no entry ${id} in its crontab any more`, { id })
+}
+
+function addOnce(block: string, id: string | undefined, text: string): string {
+  return id === undefined || textsOf(block).has(id) ? block : block + text
+}
+
+/** Sorts by time, and has no letters that look alike. */
+function newId(): string {
+  const time = Math.floor(Date.now() / 1000).toString(36)
+  return `${time}-${randomBytes(4).toString('hex')}`
+}
+
+function defined(entry: { [K in keyof KeptEntry]: KeptEntry[K] | undefined } & KeptEntry): KeptEntry {
+  const { id, name, schedule, command, enabled, env, noOverlap, timeoutMs, splayMs } = entry
+  return {
+    id,
+    name,
+    schedule,
+    command,
+    enabled,
+    ...(env && Object.keys(env).length > 0 ? { env } : {}),
+    ...(noOverlap ? { noOverlap } : {}),
+    ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    ...(splayMs === undefined ? {} : { splayMs }),
+  }
+}

@@ -1,0 +1,64 @@
+// What a job's user must reach below the spool folder: the scripts of entries. The folder is root's alone.
+import { constants } from 'node:fs'
+import { chmod, mkdir, open, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { writeFileAtomic } from '../../lib/atomic-file.ts'
+import { type JobScript, readScript } from './job-script.ts'
+
+/** A command and its variables, with room. */
+const BYTES_MAX = 2 * 1024 * 1024
+
+export class JobFiles {
+  readonly spoolDir: string
+
+  constructor(spoolDir: string) {
+    this.spoolDir = spoolDir
+  }
+
+  /** Makes the folders: what is in them is reached by whom the file's own mode lets in, and listed by root alone. */
+  async start(): Promise<void> {
+    for (const folder of [this.spoolDir, this.#folder]) {
+      await mkdir(folder, { recursive: true, mode: 0o711 })
+      await chmod(folder, 0o711) // the umask must not narrow it
+    }
+  }
+
+  /** Replaces the script of an entry as a whole: a shell that reads the old one keeps it. */
+  async write(id: string, text: string, { gid }: { gid: number }): Promise<void> {
+    await this.start()
+    await writeFileAtomic(this.#path(id), text, 0o640, { uid: process.getuid?.() ?? 0, gid })
+  }
+
+  /** The script of an entry, if it is for that group: a line may name any id. */
+  async read(id: string, { gid }: { gid: number }): Promise<JobScript | null> {
+    const text = await this.text(id, { gid })
+    const script = text === null ? null : readScript(text)
+    return script?.id === id ? script : null
+  }
+
+  /** As it lies there. */
+  async text(id: string, { gid }: { gid: number }): Promise<string | null> {
+    const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants
+    const file = await open(this.#path(id), O_RDONLY | O_NOFOLLOW | O_NONBLOCK).catch(() => null)
+    if (file === null) return null
+    try {
+      const stat = await file.stat()
+      if (!stat.isFile() || stat.gid !== gid || stat.size > BYTES_MAX) return null
+      return await file.readFile('utf8')
+    } finally {
+      await file.close()
+    }
+  }
+
+  async remove(id: string): Promise<void> {
+    await rm(this.#path(id), { force: true })
+  }
+
+  get #folder(): string {
+    return join(this.spoolDir, '.scripts')
+  }
+
+  #path(id: string): string {
+    return join(this.#folder, `${id}.sh`)
+  }
+}

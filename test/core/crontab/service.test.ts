@@ -1,0 +1,232 @@
+// Crontabs of a real cron in namespaces of its own: entries made, changed, imported, ejected; drift, damage, copies; what
+// others write in the same moments.
+import { appendFileSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { noCron } from '../../fixtures/crontab.ts'
+import { crontabs, DEPLOYER, definition } from './service-harness.ts'
+
+const skip = noCron()
+const FOREIGN = '# mine\nPATH=/usr/bin:/bin\n*/5 * * * * echo "a 100\\% mine"\n'
+
+await t.test('an entry from its plan to its end, beside lines of others', { skip }, async (t) => {
+  const { host, prepare, apply, put, body, service, spoolDir, events } = await crontabs(t)
+  await host.install('alice', FOREIGN)
+  const planned = await prepare({ action: 'put', entry: definition() })
+  t.match(planned.diff, /^\+5 4 \* \* \* .*cronrun .* -- '\/bin\/true'$/m)
+  t.match(planned.warnings, [/cron-not-running/])
+  t.equal(body(), FOREIGN, 'a plan changes nothing')
+
+  const made = await put({ timeoutMs: 60_000, noOverlap: true })
+  t.match(
+    body(),
+    /^\n# >>> supervisor-agent block v1\n# \S+ Job\n5 4 \* \* \* \S+ -s \S+ -o -t 60 \S+ -- '\/bin\/true'\n# <<</,
+  )
+  t.ok(body()?.endsWith(FOREIGN), 'every byte of others is there')
+  const { entries } = await service.list('alice', DEPLOYER)
+  t.match(entries, [
+    { id: made.id, managed: true, command: '/bin/true', revision: made.revision, timeoutMs: 60_000 },
+    { managed: false, command: 'echo "a 100% mine"', env: { PATH: '/usr/bin:/bin' } },
+  ])
+
+  const { entry: off } = await apply({ action: 'disable', id: made.id, ifRevision: made.revision })
+  t.match(body(), /^#off 5 4/m)
+  t.equal(off?.enabled, false)
+  await t.rejects(apply({ action: 'enable', id: made.id, ifRevision: made.revision }), {
+    code: 'REVISION_CONFLICT',
+  })
+  await apply({ action: 'enable', id: made.id })
+  t.notMatch(body(), /#off/)
+
+  const withEnv = await put({ id: made.id, env: { APP_KEY: 'very secret' }, command: '/bin/echo hello' })
+  const script = join(spoolDir, '.scripts', `${made.id}.sh`)
+  const { mode, uid, gid } = statSync(script)
+  t.strictSame([mode & 0o7777, uid, gid], [0o640, 0, 1501], "root's, for the group of its user")
+  t.equal(statSync(join(spoolDir, '.scripts')).mode & 0o777, 0o711)
+  t.match(readFileSync(script, 'utf8'), "export APP_KEY='very secret'\n/bin/echo hello")
+  t.notMatch(body(), /very secret/, 'nothing of it is in the crontab')
+  t.not(withEnv.revision, made.revision)
+
+  await apply({ action: 'delete', id: made.id })
+  t.equal(body(), FOREIGN, 'what was there before is all there is')
+  t.notOk(existsSync(script))
+  t.strictSame(
+    events('crontab.changed').map(({ action }) => action),
+    ['put', 'disable', 'enable', 'put', 'delete'],
+  )
+  t.strictSame(events('crontab.drift'), [])
+})
+
+await t.test('who may see and do what', { skip }, async (t) => {
+  const { put, apply, service, prepare, host } = await crontabs(t)
+  const made = await put({ command: '/bin/echo hidden' })
+  for (const who of [
+    { ...DEPLOYER, scopes: new Set(['read'] as const) },
+    { ...DEPLOYER, users: ['bob'] },
+  ]) {
+    const { entries } = await service.list(undefined, who)
+    t.match(entries, [{ id: made.id, masked: true, command: undefined }])
+    t.notMatch(JSON.stringify(entries), 'hidden')
+  }
+  const bob = { ...DEPLOYER, users: ['bob'] }
+  const refused = { code: 'FORBIDDEN', facts: { rule: 'token.users' } }
+  await t.rejects(apply({ action: 'delete', id: made.id }, bob), refused)
+  await t.rejects(apply({ action: 'put', entry: definition({ id: made.id, user: 'bob' }) }, bob), refused)
+  await t.rejects(prepare({ action: 'repair', user: 'alice' }, bob), refused)
+  await t.rejects(service.backups('alice', bob), refused)
+  await t.rejects(apply({ action: 'put', entry: definition({ schedule: '61 * * * *' }) }), {
+    code: 'ENTRY_INVALID',
+    facts: { issues: [{ path: 'schedule' }] },
+  })
+  await t.rejects(apply({ action: 'delete', id: 'nothing' }), { code: 'ENTRY_NOT_FOUND' })
+  t.strictSame((await service.list('../../../etc/passwd', DEPLOYER)).entries, [])
+
+  writeFileSync(join(host.etc, 'cron.deny'), 'alice\n')
+  await t.rejects(put({ id: made.id, command: '/bin/echo other' }), {
+    code: 'CRON_UNAVAILABLE',
+    facts: { reason: 'not-allowed', user: 'alice' },
+  })
+  t.match((await service.find(made.id))?.entry.command, '/bin/echo hidden', 'and nothing was done')
+  writeFileSync(join(host.etc, 'cron.deny'), '')
+  writeFileSync(join(host.etc, 'shadow'), 'alice:*:19000:0:99999:7::19001:\n')
+  await t.rejects(put(), { code: 'CRON_UNAVAILABLE', facts: { reason: 'expired-user' } })
+  writeFileSync(join(host.etc, 'shadow'), '')
+  const free = { ...DEPLOYER, users: ['*'] }
+  await t.rejects(put({ user: 'daemon' }, free), {
+    code: 'POLICY_DENIED',
+    facts: { rule: 'policy.users' },
+  })
+  await t.rejects(put({ user: 'nobody-here' }, free), {
+    code: 'CRON_UNAVAILABLE',
+    facts: { reason: 'unknown-user' },
+  })
+})
+
+await t.test('a foreign line is imported and comes back as it was', { skip }, async (t) => {
+  const { host, apply, service, body } = await crontabs(t)
+  const foreign = '30 2 * * 1\t/bin/echo  weekly\n0 1 * * * /bin/echo second\n'
+  await host.install('alice', foreign)
+  const { entries } = await service.list('alice', DEPLOYER)
+  const key = entries[0]?.key ?? ''
+  const { entry } = await apply({ action: 'import', user: 'alice', key })
+  t.match(entry, { schedule: '30 2 * * 1', command: '/bin/echo  weekly', managed: true })
+  t.ok(body()?.endsWith('v1\n0 1 * * * /bin/echo second\n'), 'the line left its place')
+  await t.rejects(apply({ action: 'import', user: 'alice', key }), { code: 'ENTRY_NOT_FOUND' })
+  await apply({ action: 'eject', id: entry?.id ?? '' })
+  t.equal(body(), foreign)
+  await host.install('alice', 'A=b\n* * * * * /bin/echo $A\n')
+  const [line] = (await service.list('alice', DEPLOYER)).entries
+  await t.rejects(apply({ action: 'import', user: 'alice', key: line?.key ?? '' }), { code: 'ENTRY_INVALID' })
+})
+
+await t.test('what a person does to the block is told and not undone', { skip }, async (t) => {
+  const { host, put, apply, stack, body, events, service } = await crontabs(t)
+  const one = await put({ name: 'One' })
+  const two = await put({ name: 'Two', command: '/bin/echo two' })
+  await stack.drift.sweep()
+  t.strictSame(events('crontab.drift'), [])
+  const edited = (body() ?? '').replace('/bin/true', '/bin/false')
+  await host.install('alice', edited)
+  await stack.drift.sweep()
+  await stack.drift.sweep()
+  t.match(events('crontab.drift'), [
+    { user: 'alice', kind: 'edited', restored: false, diff: /\+.*\/bin\/false/ },
+  ])
+  t.equal(events('crontab.drift').length, 1, 'once')
+  t.equal(body(), edited)
+  t.match((await service.find(one.id))?.entry.command, '/bin/false', 'and shown')
+  await apply({ action: 'disable', id: two.id })
+  t.match(body(), /\/bin\/false/, 'a change of another entry leaves it')
+  await host.install('alice', (body() ?? '').replace('/bin/false', '/bin/cat'))
+  await t.rejects(put({ id: one.id }), { code: 'REVISION_CONFLICT', facts: { drift: true } })
+  const seen = await service.find(one.id)
+  await apply({ action: 'put', entry: definition({ id: one.id }), ifRevision: seen?.revision })
+  t.match(body(), /'\/bin\/true'/)
+
+  await host.install('alice', (body() ?? '').replace('# <<<', '# <<'))
+  await t.rejects(put({ name: 'Three' }), { code: 'CRONTAB_DAMAGED' })
+  await apply({ action: 'repair', user: 'alice' })
+  const { entries } = await service.list('alice', DEPLOYER)
+  t.strictSame(
+    new Set(entries.filter(({ managed }) => managed).map(({ id }) => id)),
+    new Set([one.id, two.id]),
+  )
+})
+
+await t.test('with cronDrift: enforce the block is put back', { skip }, async (t) => {
+  const { host, put, stack, body, events } = await crontabs(t, { cronDrift: 'enforce' })
+  await put()
+  const ours = body() ?? ''
+  await host.install('alice', `${ours.replace('/bin/true', '/bin/false')}1 1 * * * /bin/echo theirs\n`)
+  await stack.drift.sweep()
+  t.equal(body(), `${ours}1 1 * * * /bin/echo theirs\n`)
+  t.match(events('crontab.drift'), [{ kind: 'edited', restored: true }])
+})
+
+await t.test('copies of what was before each write', { skip }, async (t) => {
+  const { host, put, apply, service, body, spoolDir, begin } = await crontabs(t)
+  await host.install('alice', FOREIGN)
+  const made = await put({ env: { A: 'b' } })
+  const withEntry = body()
+  await apply({ action: 'delete', id: made.id })
+  t.notOk(existsSync(join(spoolDir, '.scripts', `${made.id}.sh`)))
+  const copies = await service.backups('alice', DEPLOYER)
+  t.equal(copies.length, 2)
+  await apply({ action: 'restore', user: 'alice', backup: copies[0]?.backup ?? '' })
+  t.equal(body(), withEntry)
+  t.ok(existsSync(join(spoolDir, '.scripts', `${made.id}.sh`)), 'with its script')
+  const again = await begin()
+  t.match(
+    (await again.service.find(made.id))?.entry,
+    { env: { A: 'b' } },
+    'another start of the agent knows it',
+  )
+  for (let i = 0; i < 8; i++) await apply({ action: i % 2 ? 'enable' : 'disable', id: made.id })
+  t.equal((await service.backups('alice', DEPLOYER)).length, 10, 'ten are kept')
+  await t.rejects(apply({ action: 'restore', user: 'alice', backup: '2020-01-01T00-00-00-000Z' }), {
+    code: 'ENTRY_NOT_FOUND',
+  })
+})
+
+await t.test('two calls at once, and a person who writes all the time', { skip }, async (t) => {
+  const { host, put, body, events, service } = await crontabs(t)
+  const names = ['One', 'Two', 'Three']
+  const seconds = new Set<number>()
+  const spool = host.inside('/var/spool/cron/crontabs/alice')
+  await Promise.all(
+    names.map(async (name) => {
+      await put({ name })
+      seconds.add(Math.floor(statSync(spool).mtimeMs / 1000))
+    }),
+  )
+  const { entries } = await service.list('alice', DEPLOYER)
+  t.strictSame(new Set(entries.map(({ name }) => name)), new Set(names), 'none lost the other')
+  t.equal(seconds.size, 3, 'each in a second of its own')
+
+  const log = join(host.folder, 'lines')
+  writeFileSync(log, '')
+  const over = new AbortController()
+  const person = (async () => {
+    for (let n = 0; !over.signal.aborted; n++) {
+      const added = await host.run([
+        'sh',
+        '-c',
+        `(crontab -u alice -l; echo '1 1 * * * /bin/echo line-${n}-') | crontab -u alice -`,
+      ])
+      if (added.code === 0) appendFileSync(log, `line-${n}-\n`)
+      await new Promise((resolve) => setTimeout(resolve, 200))
+    }
+  })()
+  const made: string[] = []
+  for (let i = 0; i < 3; i++) made.push((await put({ name: `Beside ${i}` })).id)
+  over.abort()
+  await person
+  const lines = readFileSync(log, 'utf8').split('\n').filter(Boolean)
+  const lost = [...lines, ...made].filter((text) => !body()?.includes(text))
+  const races = events('crontab.drift')
+  t.ok(
+    lost.length === 0 || races.length > 0,
+    `${lost.length} of ${lines.length + made.length} lost, ${races.length} told`,
+  )
+  t.ok(lost.length <= races.length * 2, 'no more than the races that were told')
+})
