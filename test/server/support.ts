@@ -10,7 +10,7 @@ import { TokenStore } from '../../src/core/access/tokens.ts'
 import { AuditLog } from '../../src/core/audit/log.ts'
 import { auditPaths } from '../../src/core/audit/paths.ts'
 import { AuditService } from '../../src/core/audit/service.ts'
-import { CrontabStack } from '../../src/core/crontab/stack.ts'
+import { type CronPlaces, CrontabStack } from '../../src/core/crontab/stack.ts'
 import { DoctorService } from '../../src/core/doctor/service.ts'
 import { EventBus, type RingLimits } from '../../src/core/events/bus.ts'
 import type { EventJournal } from '../../src/core/events/journal.ts'
@@ -156,6 +156,8 @@ export interface PartsOptions {
   journal?: EventJournal
   tokensFile?: string
   agent?: Partial<AgentFacts>
+  /** A cron of the test's own; there is none when absent. */
+  cron?: Partial<CronPlaces>
 }
 
 /** The agent without its transports: real services, dispatcher and sessions. */
@@ -203,7 +205,7 @@ export async function parts(t: Test, options: PartsOptions = {}) {
     cronDrift: 'report',
     logger,
     // no cron: the host's own is not looked at
-    places: { folders: [join(folder, 'cron')], crontab: [join(folder, 'crontab')] },
+    places: options.cron ?? { folders: [join(folder, 'cron')], crontab: [join(folder, 'crontab')] },
   })
   const programs = new ProgramStack({
     supervisor: stack,
@@ -215,6 +217,7 @@ export async function parts(t: Test, options: PartsOptions = {}) {
     logFolder: (options.policy?.logDirectories ?? config.policy.logDirectories)[0] ?? '',
     logger,
   })
+  await crontabs.start()
   const services: Services = {
     agent: {
       name: 'web-1',

@@ -5,7 +5,7 @@ import { parseConfig } from '../../../src/config.ts'
 import { LOCAL_ADMIN } from '../../../src/core/access/local-principals.ts'
 import type { Principal } from '../../../src/core/access/principal.ts'
 import type { Judge, Wish } from '../../../src/core/crontab/prepare.ts'
-import { CrontabStack } from '../../../src/core/crontab/stack.ts'
+import { type CronPlaces, CrontabStack } from '../../../src/core/crontab/stack.ts'
 import { EventBus } from '../../../src/core/events/bus.ts'
 import { StoredEvent } from '../../../src/core/events/stored-event.ts'
 import { Accounts } from '../../../src/core/policy/accounts.ts'
@@ -23,6 +23,17 @@ export const DEPLOYER: Principal = {
   users: ['alice'],
   isAbovePolicy: false,
   isRemote: true,
+}
+
+/** Where that cron is, as it is seen from outside. */
+export function placesOf(host: CronHost): CronPlaces {
+  return {
+    folders: [host.inside('/var/spool/cron/crontabs')],
+    crontab: [...host.under(), 'crontab'],
+    passwd: join(host.etc, 'passwd'),
+    shadow: join(host.etc, 'shadow'),
+    pidFile: join(host.folder, 'no-cron.pid'),
+  }
 }
 
 /** The crontabs of a cron of their own, and the agent's part beside them. */
@@ -47,13 +58,7 @@ export async function crontabs(t: Test, more: { cronDrift?: 'report' | 'enforce'
       spoolDir,
       cronDrift: more.cronDrift ?? 'report',
       logger: createLogger('silent'),
-      places: {
-        folders: [host.inside('/var/spool/cron/crontabs')],
-        crontab: [...host.under(), 'crontab'],
-        passwd,
-        shadow: join(host.etc, 'shadow'),
-        pidFile: join(host.folder, 'no-cron.pid'),
-      },
+      places: placesOf(host),
     })
     await stack.start()
     return stack
