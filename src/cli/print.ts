@@ -9,8 +9,9 @@ type Printer<M extends MethodName> = (result: ResultOf<M>) => string
 
 const results = ({ results: rows }: ResultOf<'process.start'>): string =>
   rows
-    .map(({ process, ok, changed, error }) => {
-      if (ok) return `${harmless(process)}: ${changed ? 'done' : 'nothing to do'}\n`
+    .map(({ process, ok, changed, note, error }) => {
+      const more = note === undefined ? '' : `; ${paint('yellow', 'note')}: ${harmless(note)}`
+      if (ok) return `${harmless(process)}: ${changed ? 'done' : 'nothing to do'}${more}\n`
       return `${harmless(process)}: ${paint('red', error?.name ?? 'failed')} ${harmless(error?.message ?? '')}\n`
     })
     .join('')

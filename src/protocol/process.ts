@@ -58,6 +58,7 @@ export const ProcessResult = z.strictObject({
   process: GivenName,
   ok: z.boolean(),
   changed: z.boolean(),
+  note: z.string().optional().describe('what is not as one would expect, although it was done'),
   error: z.strictObject({ name: z.string(), message: z.string() }).optional(),
 })
 export type ProcessResult = z.infer<typeof ProcessResult>

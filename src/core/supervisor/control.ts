@@ -102,7 +102,7 @@ export class ProcessControl {
       until: ['STOPPED', 'EXITED', 'FATAL'],
       stops: true,
       isWhole: false,
-      run: (name, signal) => this.#steps.stop(name, options.wait, signal),
+      run: (name, signal, turn) => this.#stop(name, { wait: options.wait, signal, turn }),
     })
   }
 
@@ -117,8 +117,8 @@ export class ProcessControl {
       until: ['RUNNING', 'BACKOFF', 'FATAL'],
       stops: true,
       isWhole: true,
-      run: async (name, signal) => {
-        await this.#steps.stop(name, true, signal)
+      run: async (name, signal, turn) => {
+        await this.#stop(name, { wait: true, signal, turn })
         await this.#steps.start(name, options.wait || options.mode === 'rolling', signal)
         return true
       },
@@ -201,6 +201,19 @@ export class ProcessControl {
       else results.push(...(await this.#inTurn(rest.slice(0, begun.maxUnavailable), begun, task)))
     }
     return results
+  }
+
+  /** Stops one, and says so when its stop signal was not enough. */
+  async #stop(
+    name: string,
+    { wait, signal, turn }: { wait: boolean; signal: AbortSignal; turn: Turn },
+  ): Promise<boolean> {
+    const before = this.#table.need(name).lastExit
+    const changed = await this.#steps.stop(name, wait, signal)
+    const exit = this.#table.get(name)?.lastExit
+    if (changed && wait && exit?.signal === 'SIGKILL' && exit !== before)
+      turn.remark = 'it did not end by itself within its stop wait: supervisord killed it'
+    return changed
   }
 
   /** Nothing more is taken down while nobody can say that it would come up again. */

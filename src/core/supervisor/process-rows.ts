@@ -22,6 +22,8 @@ export interface Turn {
   signal: AbortSignal
   /** False while an earlier call for the process runs. */
   hasBegun: boolean
+  /** What is to be said of it although it was done. */
+  remark?: string
   /** What it waits for, where its state alone does not tell. */
   note?: string
 }
@@ -41,9 +43,14 @@ export async function eachRow(
   let done = 0
   const row = async (entry: Entry): Promise<ProcessResult> => {
     const { name } = entry
-    const turn = { signal, hasBegun: false }
+    const turn: Turn = { signal, hasBegun: false }
     const result = await orAbort(act(entry, turn), signal).then<ProcessResult, ProcessResult>(
-      (changed) => ({ process: name, ok: true, changed }),
+      (changed) => ({
+        process: name,
+        ok: true,
+        changed,
+        ...(turn.remark === undefined ? {} : { note: turn.remark }),
+      }),
       (error: unknown) => {
         if (deadline.aborted)
           return failedRow(name, 'TIMEOUT', `${name} is still ${options.stateOf(name)}; ${goesOn(turn)}`)

@@ -14,6 +14,13 @@ const PROGRAMS = {
     stopasgroup: true,
     killasgroup: true,
   },
+  deaf: {
+    command: `/bin/sh -c "trap '' TERM; while :; do sleep 0.2; done"`,
+    autostart: false,
+    stopwaitsecs: 1,
+    stopasgroup: true,
+    killasgroup: true,
+  },
   instant: { command: 'sleep 300', autostart: false, startsecs: 0, stopwaitsecs: 30 },
   once: { command: '/bin/true', autostart: false, startsecs: 0, autorestart: false },
   'odd&name': { command: 'sleep 300' },
@@ -47,6 +54,14 @@ for (const source of ['listener', 'comparison'] as const)
         { process: 'web', ok: true, changed: false },
       ])
     })
+
+    if (source === 'listener')
+      await t.test('a stop that took a kill says so', async (t) => {
+        await processes.start(processes.select(['deaf'], ADMIN), waiting())
+        t.match(await processes.stop(processes.select(['deaf'], ADMIN), waiting()), [
+          { process: 'deaf', ok: true, changed: true, note: /supervisord killed it/ },
+        ])
+      })
 
     await t.test('restart replaces every pid of a group and names the actor in its events', async (t) => {
       const pids = () => table.all().flatMap(({ group, pid }) => (group === 'worker' ? [pid] : []))
