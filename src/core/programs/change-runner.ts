@@ -6,7 +6,7 @@ import { AgentError } from '../../protocol/errors.ts'
 import type { ProcessGroups } from '../supervisor/process-groups.ts'
 import type { ProcessSteps } from '../supervisor/process-steps.ts'
 import type { ProcessTable } from '../supervisor/process-table.ts'
-import { applyChange, undoChange } from './file-change.ts'
+import { applyChange, type FileChange, undoChange } from './file-change.ts'
 import type { GroupStep, Intent, IntentStore } from './intent.ts'
 
 /** What is to become of files and groups. */
@@ -120,12 +120,15 @@ export class ChangeRunner {
 
   /** The part of an undo that needs no supervisord, so that none can start with half a change. */
   async undoFiles(intent: Intent): Promise<void> {
-    for (const file of intent.files.toReversed())
-      if (!(await undoChange(file)))
-        this.#deps.logger.warn(
-          { file: file.path },
-          'somebody else wrote this file meanwhile: it is left as it is',
-        )
+    const undo = async (file: FileChange): Promise<void> => {
+      if (await undoChange(file)) return
+      const { logger } = this.#deps
+      logger.warn({ file: file.path }, 'somebody else wrote this file meanwhile: it is left as it is')
+    }
+    const failed: FileChange[] = []
+    for (const file of intent.files.toReversed()) await undo(file).catch(() => failed.push(file))
+    // on a full disk there is room for one once another is gone
+    for (const file of failed) await undo(file)
   }
 
   async #write(intent: Intent, signal: AbortSignal, onStep: (text: string) => void): Promise<void> {

@@ -241,7 +241,7 @@ export class ProgramService {
     }
     if (stillUndoing)
       return new AgentError(
-        'SUPERVISOR_UNREACHABLE',
+        reason instanceof AgentError ? reason.code : 'SUPERVISOR_UNREACHABLE',
         `${error.message}; what was begun is undone as soon as that is possible, at the latest within a minute of it`,
         { facts: { program: change.program }, cause: reason },
       )

@@ -11,13 +11,9 @@ export async function writing(path: string, task: (path: string) => Promise<void
   } catch (error) {
     if (!(error instanceof Error) || !('errno' in error) || typeof error.errno !== 'number') throw error
     const [code, why] = getSystemErrorMap().get(error.errno) ?? ['', error.message]
-    throw new AgentError(
-      'SUPERVISOR_FAULT',
-      `${path} cannot be written: ${why} (${code}); nothing was changed`,
-      {
-        facts: { fault: 'NOT_WRITTEN', file: path, reason: code, begun: false },
-        cause: error,
-      },
-    )
+    throw new AgentError('SUPERVISOR_FAULT', `${path} cannot be written: ${why} (${code})`, {
+      facts: { fault: 'NOT_WRITTEN', file: path, reason: code, begun: false },
+      cause: error,
+    })
   }
 }

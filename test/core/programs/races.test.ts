@@ -1,9 +1,12 @@
 // Programs among others who change them at the same moment: a second panel, a person at a shell, an end of supervisord
 // or of the agent.
+import { execFile } from 'node:child_process'
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import t from 'tap'
+import { noNamespace, onSmallDisk } from '../../fixtures/namespace.ts'
 import { ADMIN } from '../../fixtures/stack.ts'
 import { type Supervisord, supervisord } from '../../fixtures/supervisord.ts'
 import { until } from '../../fixtures/wait.ts'
@@ -203,6 +206,44 @@ await t.test('what somebody else has under a name or in a file is left alone', a
   })
   t.ok(existsSync(file))
   t.equal(tree()['agent-web.conf'], text)
+})
+
+await t.test('a disk that is full at any write', { skip: noNamespace() }, async (t) => {
+  const disk = mkdtempSync(join(tmpdir(), 'sa-disk-'))
+  t.teardown(() => rmSync(disk, { recursive: true, force: true }))
+  const [command = '', ...words] = onSmallDisk(disk, '3m')
+  const runner = join(import.meta.dirname, 'full-disk-programs.ts')
+  const { stdout } = await promisify(execFile)(command, [
+    ...words,
+    process.execPath,
+    '--import',
+    'tsx',
+    runner,
+    disk,
+  ])
+  const outcomes = JSON.parse(stdout) as { action: string; code: string | null; message: string }[]
+  const failed = outcomes.filter(({ code }) => code !== null)
+  for (const outcome of failed)
+    t.match(outcome, {
+      code: 'SUPERVISOR_FAULT',
+      fault: 'NOT_WRITTEN',
+      message: /no space left/,
+      isSame: true,
+    })
+  for (const outcome of outcomes) t.match(outcome, { pending: [], temporary: [] })
+  const last = outcomes.filter(({ code }) => code === null).map(({ action }) => action)
+  t.strictSame(last, ['put', 'put', 'scale', 'adopt', 'delete'], 'with enough room each is done')
+  for (const file of [
+    'pending/web.json',
+    'agent-web.conf',
+    'agent-new.conf',
+    'programs/web.json',
+    '/hand.conf',
+  ])
+    t.ok(
+      failed.some(({ message }) => message.includes(`${file} cannot be written`)),
+      `${file} was one that failed`,
+    )
 })
 
 function kill(pid: number): void {
