@@ -2,6 +2,7 @@
 import { readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { ADMIN } from '../../fixtures/stack.ts'
 import { programHost } from './host.ts'
 
 const sleeper = (name: string, more: object = {}) => ({
@@ -119,4 +120,57 @@ await t.test('a hand-made file is taken over as it is', async (t) => {
   await change({ action: 'scale', name: 'shop', processes: 3 })
   t.match(pids('shop'), before)
   t.match(tree()['agent-shop.conf'], /x_own=1/)
+})
+
+await t.test('an edit by hand is told, and nobody writes over it unseen', async (t) => {
+  const { change, tree, programs, stack, host } = await programHost(t)
+  const secret = 'not-for-everybody'
+  const put = (command: string, ifRevision?: string) =>
+    change(
+      {
+        action: 'put',
+        definition: sleeper('web', { command, startSecs: 0, environment: { APP_KEY: secret } }),
+        ifRevision,
+      },
+      { verifyMs: 0 },
+    )
+  await put('/bin/sleep 600')
+  const edited = `${tree()['agent-web.conf']}; by hand\npriority=7\n`
+  writeFileSync(join(host.programDir, 'agent-web.conf'), edited)
+  await programs.upkeep.drift()
+  await programs.upkeep.drift()
+  const told = stack.events().filter(({ type }) => type === 'program.drift')
+  t.match(told, [{ payload: { program: 'web', diff: /^\+priority=7$/m } }])
+  t.equal(told.length, 1, 'it is told once')
+  const { revision, drift } = await programs.service.get('web', ADMIN)
+  t.equal(drift, true)
+  await t.rejects(put('/bin/sleep 601'), { code: 'REVISION_CONFLICT', facts: { revision, drift: true } })
+  await t.rejects(put('/bin/sleep 601', '0123456789abcdef'), { code: 'REVISION_CONFLICT' })
+  await t.rejects(change({ action: 'scale', name: 'web', processes: 2 }), { code: 'REVISION_CONFLICT' })
+  await t.rejects(change({ action: 'delete', name: 'web' }), { code: 'REVISION_CONFLICT' })
+  t.equal(tree()['agent-web.conf'], edited)
+  const { program } = await put('/bin/sleep 601', revision)
+  t.match(program, { drift: false, definition: { command: '/bin/sleep 601' } })
+  t.match(tree()['agent-web.conf'], /; by hand\n/, 'its comments stay')
+
+  const history = await programs.service.history('web', ADMIN)
+  t.match(
+    history.map((one) => [one.revision, one.actor]),
+    [
+      [program?.revision, ADMIN.actor],
+      [revision, undefined],
+      [String, ADMIN.actor],
+    ],
+    'what was edited by hand can be restored',
+  )
+  const reader = { ...ADMIN, scopes: new Set(['read'] as const) }
+  const shown = [
+    await programs.service.get('web', reader),
+    await programs.service.list(reader),
+    await programs.service.history('web', reader),
+  ]
+  t.notMatch(JSON.stringify(shown), secret, 'values of variables are for those with the scope program')
+  await change({ action: 'delete', name: 'web' })
+  await change({ action: 'restore', name: 'web', revision }, { verifyMs: 0 })
+  t.match(tree()['agent-web.conf'], /; by hand\npriority=7\n/)
 })
