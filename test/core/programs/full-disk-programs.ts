@@ -49,7 +49,7 @@ for (const wish of wishes)
     outcomes.push({
       action: wish.action,
       pages,
-      code: error === null ? null : error instanceof AgentError ? error.code : String(error),
+      code: error === null ? null : error instanceof AgentError ? error.code : 'INTERNAL',
       fault: error instanceof AgentError ? error.facts['fault'] : null,
       message: error instanceof Error ? error.message : '',
       isSame: JSON.stringify(tree()) === before,
