@@ -1,5 +1,6 @@
 // The processes of supervisord as memory knows them. Whoever changes an entry publishes the event for it in the same
 // tick, so that a list and the number of the last event always belong together.
+import { isoTime } from '../../lib/iso-time.ts'
 import { AgentError } from '../../protocol/errors.ts'
 import type { EventPayload } from '../../protocol/events.ts'
 import type { LastExit, Process, ProcessFlag, ProcessState } from '../../protocol/process.ts'
@@ -115,8 +116,13 @@ export class ProcessTable {
     const name = nameOf(group, process)
     const known = this.#entries.get(name)
     if (known) return known
+    const { program, kind, managed, surplus } = this.#programs.lookup(group, process)
+    // no spread: what follows one makes each entry a hash table, 1.6 KB in the place of 200 bytes
     const entry: Entry = {
-      ...this.#programs.lookup(group, process),
+      program,
+      kind,
+      managed,
+      surplus,
       name,
       group,
       process,
@@ -238,7 +244,7 @@ export class ProcessTable {
       kind: entry.kind,
       state: entry.state,
       pid: entry.pid,
-      startedAt: entry.startedAtMs === null ? null : new Date(entry.startedAtMs).toISOString(),
+      startedAt: entry.startedAtMs === null ? null : isoTime(entry.startedAtMs),
       uptimeMs: isUp && entry.startedAtMs !== null ? Math.max(0, nowMs - entry.startedAtMs) : null,
       exitStatus: entry.exitStatus,
       spawnError: entry.spawnError,
@@ -278,7 +284,7 @@ export class ProcessTable {
     entry.exitStatus = exitStatus ?? null
     if (exitStatus === undefined && signal === undefined) return
     entry.lastExit = {
-      at: new Date(nowMs).toISOString(),
+      at: isoTime(nowMs),
       ...(exitStatus === undefined ? {} : { exitStatus }),
       ...(signal === undefined ? {} : { signal }),
       expected: expected ?? to === 'STOPPED',

@@ -1,7 +1,8 @@
 import { lstatSync } from 'node:fs'
 import { Agent, request } from 'node:http'
 import { AgentError } from '../../protocol/errors.ts'
-import { decodeAnswer, encodeCall, notXmlRpc, type RpcParam, scanAnswer } from './codec.ts'
+import { AnswerScanner } from './answer-scanner.ts'
+import { type Answer, encodeCall, notXmlRpc, type RpcParam, WholeAnswer } from './codec.ts'
 
 /** Where supervisord listens, and how to log in. */
 export interface RpcAddress {
@@ -15,6 +16,11 @@ export interface CallOptions {
   signal?: AbortSignal
   /** Longest wait for the whole answer; what supervisord began goes on. */
   deadlineMs?: number
+}
+
+interface SendOptions extends CallOptions {
+  /** Makes what takes the answer; once for each attempt. */
+  into: () => Answer
 }
 
 const DEADLINE_MS = 10_000
@@ -42,7 +48,7 @@ export class SupervisorRpc {
    * text outside the allow-list; the signal's own reason when it aborts
    */
   async call(method: string, params: readonly RpcParam[] = [], options: CallOptions = {}): Promise<unknown> {
-    return decodeAnswer(await this.#send(method, params, options))
+    return (await this.#send(method, params, { ...options, into: () => new WholeAnswer() })).value()
   }
 
   /** Several reading calls in one request, in order, with nothing of supervisord's in between. */
@@ -51,7 +57,8 @@ export class SupervisorRpc {
     options: CallOptions = {},
   ): Promise<unknown[]> {
     const list = calls.map(({ method, params }) => ({ methodName: method, params }))
-    const answer = scanAnswer(await this.#send('system.multicall', [list], options))
+    const into = () => new AnswerScanner()
+    const answer = (await this.#send('system.multicall', [list], { ...options, into })).value()
     if (!Array.isArray(answer) || answer.length !== calls.length)
       throw notXmlRpc(new Error('a multicall answer of another length'))
     return answer
@@ -63,7 +70,7 @@ export class SupervisorRpc {
     this.#agent.destroy()
   }
 
-  async #send(method: string, params: readonly RpcParam[], options: CallOptions): Promise<Buffer> {
+  async #send(method: string, params: readonly RpcParam[], options: SendOptions): Promise<Answer> {
     const body = encodeCall(method, params)
     const attempt = () => this.#post(body, options)
     try {
@@ -76,7 +83,7 @@ export class SupervisorRpc {
     }
   }
 
-  #post(body: string, { signal, deadlineMs = DEADLINE_MS }: CallOptions): Promise<Buffer> {
+  #post(body: string, { signal, deadlineMs = DEADLINE_MS, into }: SendOptions): Promise<Answer> {
     signal?.throwIfAborted()
     if (this.#isClosed) return Promise.reject(unreachable('closed', 'the agent is stopping'))
     const deadline = AbortSignal.timeout(deadlineMs)
@@ -97,21 +104,21 @@ export class SupervisorRpc {
       }
       const post = request(
         { ...this.#target(), method: 'POST', path: '/RPC2', agent: this.#agent },
-        (answer) => {
-          const chunks: Buffer[] = []
+        (response) => {
+          const answer = into()
           let size = 0
-          answer.on('data', (chunk: Buffer) => {
-            size += chunk.length
+          response.on('data', (piece: Buffer) => {
+            size += piece.length
             if (size > ANSWER_MAX_BYTES) {
               reject(unreachable('garbage', `an answer of more than ${ANSWER_MAX_BYTES} bytes was cut off`))
               post.destroy()
-            } else chunks.push(chunk)
+            } else if (response.statusCode === 200) answer.take(piece)
           })
-          answer.on('error', fail)
-          answer.on('end', () => {
+          response.on('error', fail)
+          response.on('end', () => {
             stop.removeEventListener('abort', end)
-            const status = answer.statusCode ?? 0
-            if (status === 200) resolve(Buffer.concat(chunks))
+            const status = response.statusCode ?? 0
+            if (status === 200) resolve(answer)
             else reject(httpError(status))
           })
         },

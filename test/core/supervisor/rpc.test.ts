@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import xmlrpc from 'xmlrpc'
-import { decodeAnswer, encodeCall, scanAnswer } from '../../../src/core/supervisor/codec.ts'
+import { AnswerScanner } from '../../../src/core/supervisor/answer-scanner.ts'
+import { decodeAnswer, encodeCall } from '../../../src/core/supervisor/codec.ts'
 import { SupervisorRpc } from '../../../src/core/supervisor/rpc.ts'
 import { AgentError } from '../../../src/protocol/errors.ts'
 import { supervisord } from '../../fixtures/supervisord.ts'
@@ -301,12 +302,18 @@ await t.test('decoding', (t) => {
     },
   ]
   for (const { xml, is } of cases) {
-    t.same(scanAnswer(Buffer.from(wrap(xml))), is, xml)
+    const whole = Buffer.from(wrap(xml))
+    t.same(scan(whole), is, xml)
+    const pieces = [...whole].map((_, at) => [whole.subarray(0, at), whole.subarray(at)])
+    const wrong = [...pieces, [...whole].map((byte) => Buffer.of(byte))].filter(
+      (cut) => JSON.stringify(scan(...cut)) !== JSON.stringify(is),
+    )
+    t.same(wrong, [], `${xml}, cut anywhere`)
     t.same(decodeAnswer(Buffer.from(wrap(xml))), is, `package: ${xml}`)
   }
   for (const xml of ['', '<methodResponse>', wrap('<value><array><data>'), wrap('')])
-    t.throws(() => scanAnswer(Buffer.from(xml)), AgentError, `not an answer: ${xml}`)
-  const proto = scanAnswer(
+    t.throws(() => scan(Buffer.from(xml)), AgentError, `not an answer: ${xml}`)
+  const proto = scan(
     Buffer.from(
       wrap(
         '<value><struct><member><name>__proto__</name><value><int>1</int></value></member></struct></value>',
@@ -317,6 +324,12 @@ await t.test('decoding', (t) => {
   t.ok(Object.hasOwn(proto, '__proto__'), 'a member called __proto__ is a member like others')
   t.end()
 })
+
+function scan(...pieces: Buffer[]): unknown {
+  const scanner = new AnswerScanner()
+  for (const piece of pieces) scanner.take(piece)
+  return scanner.value()
+}
 
 function listen(path: string, reply: (socket: Socket) => void): Promise<Server> {
   return new Promise((resolve) => {
