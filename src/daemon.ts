@@ -32,6 +32,7 @@ import { PRESETS } from './core/programs/presets/index.ts'
 import { ProgramStack } from './core/programs/stack.ts'
 import { SupervisorStack } from './core/supervisor/stack.ts'
 import { atMost } from './lib/at-most.ts'
+import { isoTime } from './lib/iso-time.ts'
 import { Teardown } from './lib/teardown.ts'
 import type { Logger } from './logger.ts'
 import type { Services } from './methods/context.ts'
@@ -84,7 +85,7 @@ async function build(
 ): Promise<Daemon> {
   const { listen, supervisor: connect } = config
   const version = agentVersion()
-  const startedAt = new Date().toISOString()
+  const startedAt = isoTime()
   let health: Health = 'starting'
   mkdirSync(listen.runDir, { recursive: true, mode: 0o755 })
   mkdirSync(config.stateDir, { recursive: true, mode: 0o700 })

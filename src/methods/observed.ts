@@ -1,5 +1,6 @@
 // What OUTCOME_UNKNOWN shows of the present state, by what a method is about.
 import type { Entry } from '../core/supervisor/process-table.ts'
+import { isoTime } from '../lib/iso-time.ts'
 import type { ErrorFacts } from '../protocol/errors.ts'
 import type { Context } from './context.ts'
 
@@ -13,7 +14,7 @@ export function observedProcesses(
   const states = shown
     .slice(0, PROCESSES_MAX)
     .map(({ name, state, pid, startedAt }) => ({ name, state, pid, startedAt }))
-  return { observed: { at: new Date().toISOString(), processes: states } }
+  return { observed: { at: isoTime(), processes: states } }
 }
 
 export function observedSupervisor({ supervisor, processes, principal }: Context): ErrorFacts {
@@ -21,7 +22,7 @@ export function observedSupervisor({ supervisor, processes, principal }: Context
   const groups = new Set(processes.list(undefined, principal).processes.map(({ group }) => group))
   return {
     observed: {
-      at: new Date().toISOString(),
+      at: isoTime(),
       supervisor: { state, since, version, pid },
       groups: [...groups].slice(0, PROCESSES_MAX),
     },
@@ -30,7 +31,7 @@ export function observedSupervisor({ supervisor, processes, principal }: Context
 
 export function observedToken({ tokens }: Context, idOrName: string): ErrorFacts {
   const records = tokens.list().filter(({ id, name }) => id === idOrName || name === idOrName)
-  return { observed: { at: new Date().toISOString(), tokens: records } }
+  return { observed: { at: isoTime(), tokens: records } }
 }
 
 export async function observedProgram({ programs, principal }: Context, name: string): Promise<ErrorFacts> {
@@ -41,7 +42,7 @@ export async function observedProgram({ programs, principal }: Context, name: st
     processes: program.processes,
     running: program.running,
   }
-  return { observed: { at: new Date().toISOString(), program: shown } }
+  return { observed: { at: isoTime(), program: shown } }
 }
 
 export async function observedEntry(

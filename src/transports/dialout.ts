@@ -4,6 +4,7 @@
 import type { Principal } from '../core/access/principal.ts'
 import type { PanelAttempt } from '../core/panel/enrolment.ts'
 import { Backoff } from '../lib/backoff.ts'
+import { isoTime } from '../lib/iso-time.ts'
 import { sleep } from '../lib/sleep.ts'
 import type { Logger } from '../logger.ts'
 import { CLOSE, LIMITS } from '../protocol/limits.ts'
@@ -62,7 +63,7 @@ export class DialOut {
   #running: Promise<void> = Promise.resolve()
   #link: SocketLink | null = null
   #isConnected = false
-  #since = new Date().toISOString()
+  #since = isoTime()
   #lastClose: PanelClose | undefined
 
   constructor(deps: {
@@ -194,7 +195,7 @@ export class DialOut {
 
   #turn(isConnected: boolean): void {
     this.#isConnected = isConnected
-    this.#since = new Date().toISOString()
+    this.#since = isoTime()
   }
 }
 
@@ -205,7 +206,7 @@ function asClose(error: unknown): PanelClose {
 
 function closeOf(reason: string, code: number | undefined): PanelClose {
   return {
-    at: new Date().toISOString(),
+    at: isoTime(),
     ...(code === undefined ? {} : { code }),
     reason: reason.replaceAll(/\s+/g, ' ').slice(0, REASON_CHARS),
   }

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { Backoff } from '../../src/lib/backoff.ts'
+import { isoTime } from '../../src/lib/iso-time.ts'
 import { KeyedMutex } from '../../src/lib/keyed-mutex.ts'
 import { sleep } from '../../src/lib/sleep.ts'
 import { Teardown } from '../../src/lib/teardown.ts'
@@ -115,4 +116,12 @@ await t.test('sleep', async (t) => {
   const begin = performance.now()
   await sleep(20, new AbortController().signal)
   t.ok(performance.now() - begin >= 18)
+})
+
+await t.test('isoTime() writes what toISOString() does, whatever the local zone', async (t) => {
+  for (const ms of [0, -1, 1, 951_827_696_789, 1_709_164_799_999, 253_402_300_799_999, -62_167_219_200_000])
+    t.equal(isoTime(ms), new Date(ms).toISOString())
+  t.match(isoTime(), /^20\d\d-/)
+  for (const ms of [Number.NaN, 253_402_300_800_000, -62_167_219_200_001])
+    t.throws(() => isoTime(ms), RangeError)
 })

@@ -1,5 +1,6 @@
 // A token has one secret, and two while it is being rotated: the former one stays good until its grace ends.
 import { timingSafeEqual } from 'node:crypto'
+import { isoTime } from '../../lib/iso-time.ts'
 import type { TokenRecord } from './token-file.ts'
 
 const NO_HASH = '0'.repeat(64)
@@ -32,7 +33,7 @@ export function rotated(
 ): TokenRecord {
   const { former, lastUsedAt, ...rest } = old
   if (graceMs <= 0) return { ...rest, hash }
-  const endsAt = new Date(now + graceMs).toISOString()
+  const endsAt = isoTime(now + graceMs)
   if (former && lastUsedAt === undefined && hasFormer(old, now))
     return { ...rest, hash, former: { ...former, endsAt: earlier(former.endsAt, endsAt) } }
   return { ...rest, hash, former: { hash: old.hash, endsAt, ...(lastUsedAt ? { lastUsedAt } : {}) } }

@@ -1,3 +1,4 @@
+import { isoTime } from '../../lib/iso-time.ts'
 import type { TokenRecord } from './token-file.ts'
 
 /** When secrets were last used, by their hashes; in memory until the file is written. */
@@ -34,6 +35,6 @@ export class TokenUses {
 
   #timeOf(hash: string): string | undefined {
     const at = this.#at.get(hash)
-    return at === undefined ? undefined : new Date(at).toISOString()
+    return at === undefined ? undefined : isoTime(at)
   }
 }

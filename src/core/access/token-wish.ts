@@ -1,3 +1,4 @@
+import { isoTime } from '../../lib/iso-time.ts'
 import { AgentError } from '../../protocol/errors.ts'
 import { ROLES, type Role, type Scope } from '../../protocol/scopes.ts'
 import { TokenRecord } from './token-file.ts'
@@ -33,7 +34,7 @@ export function recordOf(
   const scopes = role === undefined ? wish.scopes : ROLES[role]
   if (scopes === undefined) throw invalidParam('role', 'a role or scopes are needed')
   const { id, hash, createdBy, creatorId } = made
-  const createdAt = new Date(made.now).toISOString()
+  const createdAt = isoTime(made.now)
   const rights = { scopes: [...new Set(scopes)], programs, users }
   const record = { id, name, role, ...rights, hash, createdAt, createdBy, creatorId, expiresAt }
   const parsed = TokenRecord.safeParse(record)

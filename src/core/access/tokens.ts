@@ -1,3 +1,4 @@
+import { isoTime } from '../../lib/iso-time.ts'
 import type { Logger } from '../../logger.ts'
 import { parseToken, ROTATION_GRACE_MS } from '../../protocol/token.ts'
 import type { Principal } from './principal.ts'
@@ -139,7 +140,7 @@ export class TokenStore {
   revoke(idOrName: string, options: { cascade?: boolean; by?: string } = {}): Promise<TokenRecord> {
     return this.#changeOne((tokens) => {
       const now = this.#now()
-      const end = { revokedAt: new Date(now).toISOString(), ...(options.by ? { revokedBy: options.by } : {}) }
+      const end = { revokedAt: isoTime(now), ...(options.by ? { revokedBy: options.by } : {}) }
       const root = foundToken(tokens, idOrName, now)
       const ending = options.cascade ? withDescendants(root, tokens) : new Set([root])
       const edited = tokens.map((token) =>

@@ -2,6 +2,7 @@
 // every refused one. Each record holds the hash of the one before; the last hash and the count are in a file beside the
 // folder. What root changes in the records shows in a verification; root who also writes the file beside, or stops the
 // agent before acting, is not seen: for that keep `audit.verify`'s last number and hash where this root has no power.
+import { isoTime } from '../../lib/iso-time.ts'
 import { RecordFiles } from '../../lib/record-files.ts'
 import { recordFilesOf } from '../../lib/record-lines.ts'
 import type { Logger } from '../../logger.ts'
@@ -159,7 +160,7 @@ export class AuditLog {
   #write(record: AuditEntry): Error | null {
     if (this.#isStopped) return new Error('the audit is closed')
     const n = this.#n + 1
-    const text = JSON.stringify({ n, at: new Date().toISOString(), prev: this.#hash, ...record })
+    const text = JSON.stringify({ n, at: isoTime(), prev: this.#hash, ...record })
     try {
       this.#files.append(n, text)
     } catch (error) {

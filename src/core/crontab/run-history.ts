@@ -1,3 +1,4 @@
+import { isoTime } from '../../lib/iso-time.ts'
 import type { Run } from '../../protocol/entry.ts'
 import type { FinishedRun } from './run-journal.ts'
 
@@ -78,10 +79,10 @@ export function shown(kept: KeptRun | FinishedRun): Run {
   return {
     run,
     id,
-    startedAt: new Date(startedAtMs).toISOString(),
+    startedAt: isoTime(startedAtMs),
     ...(endedAtMs === undefined
       ? {}
-      : { endedAt: new Date(endedAtMs).toISOString(), durationMs: Math.max(0, endedAtMs - startedAtMs) }),
+      : { endedAt: isoTime(endedAtMs), durationMs: Math.max(0, endedAtMs - startedAtMs) }),
     ...(exitStatus === undefined ? {} : { exitStatus }),
     ...(signal === undefined ? {} : { signal }),
     verdict,

@@ -1,5 +1,6 @@
 // What becomes of the records that `cronrun` leaves: who runs, and what came of each run. A result is journalled, told
 // and only then taken out of the spool; one that comes again, since the agent was killed in between, is known by its name.
+import { isoTime } from '../../lib/iso-time.ts'
 import type { Logger } from '../../logger.ts'
 import type { Run } from '../../protocol/entry.ts'
 import type { EventBus } from '../events/bus.ts'
@@ -99,7 +100,7 @@ export class Runs {
     const run = `${id}.missed.${dueAtMs}`
     if (this.#history.get(run)) return
     if (this.#keep({ run, id, user, startedAtMs: dueAtMs, verdict: 'missed' }, undefined))
-      this.#bus.publish('crontab.missed', { run, id, user, dueAt: new Date(dueAtMs).toISOString() })
+      this.#bus.publish('crontab.missed', { run, id, user, dueAt: isoTime(dueAtMs) })
   }
 
   /** Runs of an entry, or of all, the newest first; no output. */
@@ -245,7 +246,7 @@ export class Runs {
 }
 
 function running({ run, id, startedAtMs, tag }: LiveRun): Run {
-  const startedAt = new Date(startedAtMs).toISOString()
+  const startedAt = isoTime(startedAtMs)
   return { run, id, startedAt, verdict: 'running', ...(tag === null ? {} : { byHand: true }) }
 }
 

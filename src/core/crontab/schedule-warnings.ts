@@ -1,5 +1,5 @@
 // What is right to cron and may not be what somebody meant.
-
+import { isoTime } from '../../lib/iso-time.ts'
 import type { ZoneChange } from '../host/posix-zone.ts'
 import type { Zone } from '../host/zone.ts'
 import { areDaysJoined, isWildcard, type Schedule, type TimedSchedule } from './schedule.ts'
@@ -99,7 +99,7 @@ function changeWarnings(schedule: TimedSchedule, change: ZoneChange): string[] {
   const touched = [...minutesOf(schedule, Math.ceil(from), Math.ceil(end))]
   // what runs every hour is neither missed nor surprising
   if (touched.length === 0 || (isWildcard(schedule) && schedule.hour.values.length === 24)) return []
-  const day = new Date(from * 60_000).toISOString().slice(0, 10)
+  const day = isoTime(from * 60_000).slice(0, 10)
   const which = timesInWords(touched)
   const resumed = clockTime(((end % DAY_MINUTES) + DAY_MINUTES) % DAY_MINUTES)
   if (Math.abs(after - before) >= JUMP_SECONDS)
@@ -128,5 +128,5 @@ function rareWarnings(schedule: TimedSchedule, zone: Zone, afterMs: number): str
   const [next] = nextRuns(schedule, { afterMs, zone, count: 1 })
   if (!next) return ['it does not run within the next fifty years']
   if (next.atMs - afterMs <= YEAR_MS) return []
-  return [`it does not run before ${new Date(next.atMs).toISOString().slice(0, 10)}`]
+  return [`it does not run before ${isoTime(next.atMs).slice(0, 10)}`]
 }

@@ -1,5 +1,6 @@
 import { X509Certificate } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
+import { isoTime } from '../../lib/iso-time.ts'
 import { type Check, UNASKED } from './check.ts'
 import { type DoctorHost, word } from './host.ts'
 
@@ -19,8 +20,8 @@ export const tlsCertificate = ({ config }: DoctorHost): Check => ({
     const isEarly = from.getTime() > Date.now()
     if (leftMs > SOON_MS && !isEarly) return null
     const ends = isEarly
-      ? `is good from ${from.toISOString()} on`
-      : `${leftMs < 0 ? 'ended' : 'ends'} at ${to.toISOString()}`
+      ? `is good from ${isoTime(from.getTime())} on`
+      : `${leftMs < 0 ? 'ended' : 'ends'} at ${isoTime(to.getTime())}`
     return {
       severity: leftMs < 0 || isEarly ? 'failure' : 'warning',
       message: `the certificate ${path} ${ends}: clients refuse it ${leftMs < 0 || isEarly ? 'now' : 'then'}`,

@@ -2,6 +2,7 @@
 // holds the newest ones for subscribers that lag or come back; what left the ring is read from the journal, and what
 // left that as well is announced to them as a gap.
 import { randomBytes } from 'node:crypto'
+import { isoTime } from '../../lib/iso-time.ts'
 import type { AgentEvent, EventPayload, EventType } from '../../protocol/events.ts'
 import type { EventJournal } from './journal.ts'
 import type { Source } from './journal-end.ts'
@@ -81,7 +82,7 @@ export class EventBus {
     const event = {
       epoch: this.epoch,
       seq: ++this.#seq,
-      at: new Date(this.#now()).toISOString(),
+      at: isoTime(this.#now()),
       type,
       ...(actor === undefined ? {} : { actor }),
       payload,

@@ -1,4 +1,4 @@
-// As much of DER as a certificate needs: values that are built, none that is read.
+import { isoTime } from '../../lib/iso-time.ts' // As much of DER as a certificate needs: values that are built, none that is read.
 
 const TAG = { integer: 0x02, bits: 0x03, octets: 0x04, oid: 0x06, utf8: 0x0c, utcTime: 0x17, longTime: 0x18 }
 const SEQUENCE = 0x30
@@ -45,7 +45,7 @@ export function oid(dotted: string): Buffer {
 
 /** UTCTime until 2049, GeneralizedTime from then on. */
 export function time(at: Date): Buffer {
-  const digits = `${at.toISOString().replaceAll(/\D/g, '').slice(0, 14)}Z`
+  const digits = `${isoTime(at.getTime()).replaceAll(/\D/g, '').slice(0, 14)}Z`
   const isLong = at.getUTCFullYear() >= 2050
   return der(isLong ? TAG.longTime : TAG.utcTime, Buffer.from(isLong ? digits : digits.slice(2)))
 }

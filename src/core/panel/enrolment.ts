@@ -1,5 +1,6 @@
 import { createPublicKey, randomBytes, verify } from 'node:crypto'
 import { unlink } from 'node:fs/promises'
+import { isoTime } from '../../lib/iso-time.ts'
 import { type PanelMessage, panelFrame, proofText } from '../../protocol/panel.ts'
 import { hashToken, newTokenId, newTokenText } from '../access/token-text.ts'
 import { type Credential, readCredential, readJoinToken, writeCredential } from './credential-file.ts'
@@ -91,7 +92,7 @@ export class Enrolment {
             version: 1,
             token,
             panelKey,
-            joinedAt: joinedAt ?? new Date().toISOString(),
+            joinedAt: joinedAt ?? isoTime(),
           })
         // one that was put there for the day on which this credential is refused has not been used
         if (isNew) await remove(this.#files.joinTokenFile)

@@ -1,4 +1,5 @@
 // What a change of a program's file comes to: the files to write, the steps with the groups, the diff.
+import { isoTime } from '../../lib/iso-time.ts'
 import type { Definition } from '../../protocol/definition.ts'
 import type { DefinitionIssue, PlanAction } from '../../protocol/program.ts'
 import type { ResolvedProgram, Verdict } from '../policy/subject.ts'
@@ -78,7 +79,7 @@ export async function prepared(draft: Draft, discovery: Discovery): Promise<Prep
     ...(draft.others ?? []),
     ...(await surgeFiles(draft, effect, own)),
   ]
-  const at = new Date().toISOString()
+  const at = isoTime()
   return {
     change: {
       program: name,

@@ -1,5 +1,6 @@
 // What the agent does about programs by itself: it folds surge groups away once a full restart has made them
 // superfluous, and tells when somebody edited a file of ours.
+import { isoTime } from '../../lib/iso-time.ts'
 import type { Logger } from '../../logger.ts'
 import type { EventBus } from '../events/bus.ts'
 import type { Discovery } from '../supervisor/discovery.ts'
@@ -116,7 +117,7 @@ export class Upkeep {
     const groups = [...new Set([...surges.map(({ group }) => group), ...running])]
     const steps = groups.map((group) => ({ do: 'remove' as const, group, ran: [] }))
     await this.#deps.runner.run(
-      { program: name, action: 'fold', actor: null, at: new Date().toISOString(), files, steps, kept: null },
+      { program: name, action: 'fold', actor: null, at: isoTime(), files, steps, kept: null },
       { signal: new AbortController().signal, verify: async () => undefined, onStep: () => undefined },
     )
     this.#deps.logger.info({ program: name, groups }, 'surge groups folded away')

@@ -1,6 +1,7 @@
 // Knows whether supervisord can be asked. One cheap call every few seconds finds a hung or dead one; a hint (its
 // children list vanished, the listener left) asks at once; while it is away the question is asked twice a second.
 import * as z from 'zod'
+import { isoTime } from '../../lib/iso-time.ts'
 import type { Logger } from '../../logger.ts'
 import { AgentError } from '../../protocol/errors.ts'
 import type { SupervisorState } from '../../protocol/events.ts'
@@ -47,7 +48,7 @@ export class SupervisorConnection {
   #status: SupervisorStatus = {
     state: 'unreachable',
     reason: null,
-    since: new Date().toISOString(),
+    since: isoTime(),
     identity: null,
   }
   #isSettled = false
@@ -195,7 +196,7 @@ export class SupervisorConnection {
       this.#status = { ...before, reason }
       return
     }
-    this.#status = { state, reason, since: new Date().toISOString(), identity }
+    this.#status = { state, reason, since: isoTime(), identity }
     this.#deps.logger.info({ state, reason, pid: identity?.pid }, 'supervisord')
     this.#deps.bus.publish(
       'supervisor.state',

@@ -1,5 +1,6 @@
 import { lchownSync, lstatSync, unlinkSync } from 'node:fs'
 import { connect, createServer, type Server, type Socket } from 'node:net'
+import { isoTime } from '../../lib/iso-time.ts'
 import { sleep } from '../../lib/sleep.ts'
 import type { Logger } from '../../logger.ts'
 import { AgentError } from '../../protocol/errors.ts'
@@ -54,8 +55,8 @@ export class ListenerServer {
   #shim: { socket: Socket; hello: Hello } | null = null
   /** Events wait here, also across connections: one that is handed over again comes after its first time. */
   #queue: Promise<void> = Promise.resolve()
-  #since: Date | null = null
-  #lastEventAt: Date | null = null
+  #since: string | null = null
+  #lastEventAt: string | null = null
   #stopping = false
   #arrived = () => {}
   readonly #arrival = new Promise<void>((resolve) => {
@@ -107,9 +108,9 @@ export class ListenerServer {
   status(): ListenerStatus {
     return {
       connected: this.#shim !== null,
-      since: this.#since?.toISOString() ?? null,
+      since: this.#since,
       lost: this.#sequence.lost,
-      lastEventAt: this.#lastEventAt?.toISOString() ?? null,
+      lastEventAt: this.#lastEventAt,
       shimPid: this.#shim?.hello.pid ?? null,
       supervisordPid: this.#shim?.hello.supervisord ?? null,
       position: this.#sequence.position,
@@ -153,7 +154,7 @@ export class ListenerServer {
     const before = this.#shim
     this.#shim = { socket, hello }
     before?.socket.destroy()
-    this.#since = new Date()
+    this.#since = isoTime()
     this.#queue = this.#queue.then(() => this.#sequence.begin(hello))
     this.#deps.logger.info({ pid: hello.pid, supervisord: hello.supervisord }, 'event listener connected')
     this.#deps.onConnected(hello)
@@ -163,7 +164,7 @@ export class ListenerServer {
 
   #leave(): void {
     this.#shim = null
-    this.#since = new Date()
+    this.#since = isoTime()
     this.#deps.logger.info('event listener disconnected')
     this.#deps.onDisconnected()
   }
@@ -173,7 +174,7 @@ export class ListenerServer {
     if (this.#stopping || this.#shim?.socket !== socket) return
     const place = this.#sequence.place(event)
     if (place.kind !== 'duplicate') {
-      this.#lastEventAt = new Date()
+      this.#lastEventAt = isoTime()
       if (place.kind === 'reset') this.#deps.onReset?.()
       if (place.gap) this.#report(place.gap)
       await this.#pass(event)

@@ -1,4 +1,5 @@
 // What an event or a snapshot means for the process table: which transition to publish, with which facts of the exit.
+import { isoTime } from '../../lib/iso-time.ts'
 import type { ProcessState } from '../../protocol/process.ts'
 import type { EventBus } from '../events/bus.ts'
 import type { ExitFacts, ExitLog } from './exit-log.ts'
@@ -43,7 +44,7 @@ export class Transitions {
       const last = known.get(info.name)
       if (!last || info.stop === 0) continue
       const { expected = true, ...how } = last
-      entry.lastExit = { at: new Date(info.stop * 1000).toISOString(), ...how, expected }
+      entry.lastExit = { at: isoTime(info.stop * 1000), ...how, expected }
     }
   }
 
