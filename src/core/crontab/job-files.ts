@@ -1,6 +1,6 @@
 // What a job's user must reach below the spool folder: the scripts of entries. The folder is root's alone.
 import { constants } from 'node:fs'
-import { chmod, mkdir, open, rm } from 'node:fs/promises'
+import { chmod, mkdir, open, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { writeFileAtomic } from '../../lib/atomic-file.ts'
 import { type JobScript, readScript } from './job-script.ts'
@@ -10,17 +10,29 @@ const BYTES_MAX = 2 * 1024 * 1024
 
 export class JobFiles {
   readonly spoolDir: string
+  readonly #shim: string
 
-  constructor(spoolDir: string) {
+  /** @param options.shim the `cronrun` that ships with the agent */
+  constructor(spoolDir: string, options: { shim: string }) {
     this.spoolDir = spoolDir
+    this.#shim = options.shim
   }
 
-  /** Makes the folders: what is in them is reached by whom the file's own mode lets in, and listed by root alone. */
+  /**
+   * Makes the folders, and puts `cronrun` where the lines look for it. What is in the folders is reached by whom the
+   * file's own mode lets in, and listed by root alone.
+   */
   async start(): Promise<void> {
-    for (const folder of [this.spoolDir, this.#folder]) {
+    const programs = join(this.spoolDir, '.bin')
+    for (const folder of [this.spoolDir, this.#folder, programs]) {
       await mkdir(folder, { recursive: true, mode: 0o711 })
       await chmod(folder, 0o711) // the umask must not narrow it
     }
+    const wanted = await readFile(this.#shim, 'utf8')
+    const installed = join(programs, 'cronrun')
+    // replaced as a whole: jobs that run it now keep theirs
+    if ((await readFile(installed, 'utf8').catch(() => null)) !== wanted)
+      await writeFileAtomic(installed, wanted, 0o755)
   }
 
   /** Replaces the script of an entry as a whole: a shell that reads the old one keeps it. */

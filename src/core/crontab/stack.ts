@@ -2,6 +2,7 @@
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import type { Logger } from '../../logger.ts'
+import { packagedFile } from '../../packaged.ts'
 import type { EventBus } from '../events/bus.ts'
 import { cronDaemon } from '../host/cron-daemon.ts'
 import { localZone } from '../host/zone.ts'
@@ -58,7 +59,7 @@ export class CrontabStack {
       command,
       records,
       backups,
-      files: new JobFiles(spoolDir),
+      files: new JobFiles(spoolDir, { shim: packagedFile('assets/cronrun') }),
       accounts: new Accounts(places.passwd ? { file: places.passwd } : {}),
       policy,
       host: hostname(),

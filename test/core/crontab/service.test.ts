@@ -23,6 +23,14 @@ await t.test('an entry from its plan to its end, beside lines of others', { skip
     /^\n# >>> supervisor-agent block v1\n# \S+ Job\n5 4 \* \* \* \S+ -s \S+ -o -t 60 \S+ -- '\/bin\/true'\n# <<</,
   )
   t.ok(body()?.endsWith(FOREIGN), 'every byte of others is there')
+  const line =
+    body()
+      ?.split('\n')
+      .find((text) => text.startsWith('5 4 ')) ?? ''
+  const ran = await host.run(['sh', '-c', line.replace('5 4 * * * ', '').replace('/bin/true', 'exit 7')], {
+    user: 'alice',
+  })
+  t.equal(ran.code, 7, 'what the line names is there and runs as its user')
   const { entries } = await service.list('alice', DEPLOYER)
   t.match(entries, [
     { id: made.id, managed: true, command: '/bin/true', revision: made.revision, timeoutMs: 60_000 },
