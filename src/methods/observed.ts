@@ -54,5 +54,5 @@ export async function observedEntry(
   const entries = entry
     ? [{ id: entry.id, user: found?.user, schedule: entry.schedule, enabled: entry.enabled, revision }]
     : []
-  return { observed: { at: new Date().toISOString(), ...(user === undefined ? {} : { user }), entries } }
+  return { observed: { at: isoTime(), ...(user === undefined ? {} : { user }), entries } }
 }

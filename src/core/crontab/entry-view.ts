@@ -1,5 +1,6 @@
 // Entries and foreign lines as they are shown: what they run only to those with the scope and the user.
 import { createHash } from 'node:crypto'
+import { isoTime } from '../../lib/iso-time.ts'
 import type { Entry } from '../../protocol/entry.ts'
 import type { Zone } from '../host/zone.ts'
 import type { BlockLine } from './block.ts'
@@ -29,7 +30,7 @@ export class NextRuns {
     const next =
       parsed.kind === 'timed'
         ? nextRuns(parsed, { afterMs: this.#afterMs, zone: this.#zone, count: NEXT }).map(({ atMs }) =>
-            new Date(atMs).toISOString(),
+            isoTime(atMs),
           )
         : null
     this.#known.set(schedule, next)

@@ -1,4 +1,5 @@
 // Crontabs: what there is in them, and every change of one.
+import { isoTime } from '../../lib/iso-time.ts'
 import type { Entry, SchedulePreview } from '../../protocol/entry.ts'
 import { AgentError } from '../../protocol/errors.ts'
 import type { Principal } from '../access/principal.ts'
@@ -73,7 +74,7 @@ export class CrontabService {
     return {
       description: describeSchedule(schedule),
       zone: zone.name,
-      next: runs.map(({ atMs }) => new Date(atMs).toISOString()),
+      next: runs.map(({ atMs }) => isoTime(atMs)),
       warnings: scheduleWarnings(schedule, asked),
     }
   }
