@@ -2,6 +2,7 @@
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { writeFileAtomic } from '../../lib/atomic-file.ts'
+import { isoTime } from '../../lib/iso-time.ts'
 import { KeptEntries, type KeptEntry } from './entry-records.ts'
 
 const KEPT = 10
@@ -68,7 +69,7 @@ export class CrontabBackups {
 
 /** Names sort by time; a clock that was set back does not put a new copy among old ones. */
 function nameAfter(last: string | undefined, now: Date): string {
-  const name = now.toISOString().replaceAll(/[:.]/g, '-')
+  const name = isoTime(now.getTime()).replaceAll(/[:.]/g, '-')
   if (last === undefined || name > last) return name
   const [, base = last, count = '0'] = /^(.*Z)(?:-(\d+))?$/.exec(last) ?? []
   return `${base}-${String(Number(count) + 1).padStart(3, '0')}`
