@@ -14,6 +14,7 @@ const BENCHES = [
   'fan-out',
   'slow-consumers',
   'log-follow',
+  'cronrun',
   'bundles',
 ]
 
