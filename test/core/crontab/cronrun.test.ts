@@ -110,11 +110,13 @@ for (const shell of shells(t)) {
   await t.test(`${shell.name}: when time is up all of the job ends`, async (t) => {
     const { root, folder, records } = spool(t)
     const pids = join(root, 'pids')
-    const command = `sleep 60 & echo $! >${pids}; echo begun; sleep 60`
+    const command = `sleep 600 >/dev/null 2>&1 & echo $! >${pids}; echo begun; exec sleep 60`
     const ended = await run(shim(root, '-t', '1', 'job', '--', command), { path })
     t.equal(ended.signal, 'SIGTERM')
     t.equal(ended.stdout.toString(), 'begun\n')
-    t.notOk(isAlive(Number(readFileSync(pids, 'utf8'))), 'what it had in the background too')
+    const behind = Number(readFileSync(pids, 'utf8'))
+    t.notOk(isAlive(behind), 'what it had in the background too')
+    if (isAlive(behind)) process.kill(behind)
     t.match(readRecord(join(folder, records()[0] ?? '')), { output: 'begun\n', end: / 143 1$/ })
     const early = await run(shim(root, '-t', '60', 'quick', '--', 'exit 4'), { path })
     t.equal(early.status, 4)
@@ -247,7 +249,8 @@ await t.test(
   'nor does a disk that is full or read-only keep a job from running',
   { skip: noNamespace() },
   async (t) => {
-    const job = 'echo out; head -c 50000 /dev/zero; exit 7'
+    const jobIn = (folder: string) =>
+      `echo out; head -c 50000 /dev/zero; rm -f ${folder}/fill 2>/dev/null; exit 7`
     for (const [mount, prepare] of [
       ['-o ro', ''],
       ['-o size=64k', 'head -c 70000 /dev/zero >D/fill 2>/dev/null;'],
@@ -260,7 +263,18 @@ await t.test(
       const script = `mount -t tmpfs ${mount} none ${folder} && ${prepare?.replaceAll('D', folder)}
       "$0" -s ${root} "$@"; status=$?; tail -qn 1 ${folder}/job.* >&2; exit $status`
       for (const options of [[], ['-o', '-t', '60']]) {
-        const ended = await run(['unshare', '-rm', 'sh', '-c', script, SHIM, ...options, 'job', '--', job])
+        const ended = await run([
+          'unshare',
+          '-rm',
+          'sh',
+          '-c',
+          script,
+          SHIM,
+          ...options,
+          'job',
+          '--',
+          jobIn(folder),
+        ])
         t.equal(ended.status, 7, `${mount} ${prepare}`)
         t.equal(ended.stdout.length, 50_004)
         const left = ended.stderr.toString('latin1')
