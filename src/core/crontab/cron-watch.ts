@@ -67,13 +67,11 @@ function extend(periods: Period[], { isSame, fromMs, toMs }: Period & { isSame: 
   else periods.push({ fromMs, toMs })
 }
 
-/** The same boot, no sleep and no setting of the clock in between. */
+/** The same boot, no sleep and no setting of the clock in between: these move the wall clock alone. */
 function isContinuous(before: HostLook, now: HostLook): boolean {
-  const awake = now.awakeMs - before.awakeMs
+  const passedMs = now.clock.nowMs - before.clock.nowMs
   return (
-    before.clock.boot === now.clock.boot &&
-    Math.abs(now.clock.upMs - before.clock.upMs - awake) < APART_MS &&
-    Math.abs(now.clock.nowMs - before.clock.nowMs - awake) < APART_MS
+    before.clock.boot === now.clock.boot && Math.abs(passedMs - (now.awakeMs - before.awakeMs)) < APART_MS
   )
 }
 
