@@ -178,7 +178,12 @@ export class Observer {
   }
 
   async #round(): Promise<void> {
-    if (!this.#deps.hasListener()) return this.#take(await this.#snapshot(null))
+    if (!this.#deps.hasListener()) {
+      this.#take(await this.#snapshot(null))
+      // it came meanwhile: what it brings counts as past, until a marker shows where that ends
+      this.#again ||= this.#deps.hasListener()
+      return
+    }
     const nonce = randomBytes(16).toString('hex')
     const asking = this.#snapshot(nonce)
     const arrival = new Promise<void>((resolve) => {

@@ -1,10 +1,17 @@
-import { existsSync } from 'node:fs'
+import { once } from 'node:events'
+import { existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { connect, createServer } from 'node:net'
+import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { rpcOf } from '../../fixtures/rpc.ts'
+import { startStack } from '../../fixtures/stack.ts'
+import { Supervisord } from '../../fixtures/supervisord.ts'
 import { until } from '../../fixtures/wait.ts'
 import {
   type Agent,
   agent,
   hostWithListener,
+  listenerSettings,
   otherListener,
   rawAgent,
   seenByOther,
@@ -56,7 +63,11 @@ await t.test('events pass through supervisord, shim and server', async (t) => {
 await t.test('what happens while the agent is away arrives when it is back', async (t) => {
   const host = await hostWithListener(t, { programs: { web: { command: 'sleep 600', startsecs: 0 } } })
   const first = await agent(t, host.socketPath)
-  await until(() => first.events.some(({ name }) => name === 'PROCESS_STATE_RUNNING'), 'the start')
+  const starts = ({ events }: Agent) =>
+    events.filter(
+      ({ body }) => body.kind === 'process-state' && body.process === 'web' && body.to === 'RUNNING',
+    )
+  await until(() => starts(first).length === 1, 'the start')
   await first.server.stop()
   t.notOk(existsSync(host.socketPath), 'the socket is gone')
 
@@ -64,10 +75,7 @@ await t.test('what happens while the agent is away arrives when it is back', asy
   process.kill(info.pid, 'SIGKILL')
   await host.send('away')
   const second = await agent(t, host.socketPath)
-  await until(
-    () => second.events.filter(({ name }) => name === 'PROCESS_STATE_RUNNING').length === 1,
-    'the restart',
-  )
+  await until(() => starts(second).length === 1, 'the restart')
   t.ok(
     second.events.some(({ name }) => name === 'PROCESS_STATE_EXITED'),
     'the death is told',
@@ -205,3 +213,64 @@ await t.test('events that supervisord throws away show as a gap', async (t) => {
   )
   t.equal(second.server.status().lost, missing)
 })
+
+await t.test('a listener that comes while the agent takes its first look: states go on', async (t) => {
+  const slow = { command: 'sleep 300', startsecs: 4, autostart: false }
+  const host = new Supervisord({ programs: { slow } })
+  t.teardown(() => host.stop())
+  mkdirSync(join(host.folder, 'run'))
+  await host.start()
+  // as `listener install` does it, so that the listener has no events of other groups before it
+  const rpc = rpcOf(host.socket)
+  host.writeProgram(
+    'eventlistener:supervisor-agent',
+    listenerSettings(join(host.folder, 'run/listener.sock')),
+  )
+  await rpc.call('supervisor.reloadConfig')
+  await rpc.call('supervisor.addProcessGroup', ['supervisor-agent'])
+  const shim = await until(() => host.children()[0], 'the shim')
+  process.kill(shim, 'SIGSTOP')
+  await rpc.call('supervisor.startProcess', ['slow', false])
+
+  const held = await holding(t, host, 'getAllProcessInfo')
+  const starting = startStack(t, host, { url: held.url })
+  await until(() => held.isHolding(), 'the first look')
+  process.kill(shim, 'SIGCONT')
+  const said = () => readFileSync(join(host.folder, 'run/listener.sock.shim.err'), 'utf8')
+  await until(() => said().includes('connected to the agent'), 'the listener to come')
+  held.release()
+  const { stack, waitState, states } = await starting
+  await until(() => stack.listener.status().connected, 'the agent to know it')
+  await waitState('slow', 'RUNNING')
+  t.match(states('slow').at(-1), { from: 'STARTING', to: 'RUNNING' })
+})
+
+/** A way to supervisord that keeps back the answer to the first question with that word in it. */
+async function holding(t: { teardown(task: () => unknown): void }, host: Supervisord, word: string) {
+  let release = () => {}
+  let isHolding = false
+  const released = new Promise<void>((resolve) => (release = resolve))
+  const server = createServer((near) => {
+    const far = connect(host.socket)
+    for (const [one, other] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      one.on('error', () => other.destroy())
+      one.on('close', () => other.destroy())
+    }
+    near.on('data', (chunk: Buffer) => {
+      if (!isHolding && chunk.includes(word)) {
+        isHolding = true
+        far.pause()
+        void released.then(() => far.resume())
+      }
+      far.write(chunk)
+    })
+    far.on('data', (chunk) => near.write(chunk))
+  })
+  const path = join(host.folder, 'held.sock')
+  await once(server.listen(path), 'listening')
+  t.teardown(() => server.close())
+  return { url: `unix://${path}`, isHolding: () => isHolding, release }
+}
