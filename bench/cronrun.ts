@@ -104,7 +104,7 @@ await bench(async () => {
   bus.onPublish(() => {
     const stored = bus.at(bus.seq)
     if (stored instanceof StoredEvent && stored.type === 'crontab.finished')
-      known.set(String((stored.event.payload as { run: string }).run), Date.now())
+      known.set((stored.event.payload as { run: string }).run, Date.now())
   })
   await spool.add({ name: USER, uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 })
   spool.start()

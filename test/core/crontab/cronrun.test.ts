@@ -153,6 +153,30 @@ for (const shell of shells(t)) {
   })
 }
 
+const OLD_BASH = ['/bin/bash', '--posix', '-c', 'BASH_COMPAT=50; . "$0" "$@"']
+const noBash = existsSync('/bin/bash') ? false : 'no bash here'
+await t.test(
+  'where a here-document is a file the pipe has a name for a moment',
+  { skip: noBash },
+  async (t) => {
+    const { root, folder, records } = spool(t)
+    const ended = await run(
+      [...OLD_BASH, SHIM, '-s', root, '-t', '60', 'job', '--', 'echo out; cat; exit 3'],
+      {
+        input: 'in',
+      },
+    )
+    t.match(ended, { status: 3, stdout: Buffer.from('out\nin') })
+    t.match(readRecord(join(folder, records()[0] ?? '')), { output: 'out\nin', end: / 3 0$/ })
+    t.equal(readdirSync(folder).length, 1)
+    const closed = await run([...OLD_BASH, SHIM, '-s', root, 'job', '--', 'exit 4'], {
+      path: toolsWithout(t, 'mkfifo'),
+    })
+    t.equal(closed.status, 4)
+    t.equal(records().length, 1, 'without a pipe there is no record')
+  },
+)
+
 await t.test('a job that does not end when its time is up is killed ten seconds later', async (t) => {
   const { root, folder, records } = spool(t)
   const ended = await run([SHIM, '-s', root, '-t', '1', 'job', '--', 'trap "" TERM; echo on; sleep 30'])
