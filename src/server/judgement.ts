@@ -80,6 +80,11 @@ export async function judgeCall({ name, method, params }: Call, source: CallSour
   try {
     subject = await find()
   } catch (error) {
+    // a host that allows no such call says that first, whatever it thinks of what the call is about
+    if (error instanceof AgentError && error.code === 'POLICY_DENIED' && method.mutating)
+      await context.enforce(
+        policy.judge({ kind: 'call', method: name, mutating: true, switches: method.switches ?? [] }, principal),
+      )
     if (!(error instanceof AgentError) || AT_ONCE.has(error.code)) throw error
     missing = error
   }

@@ -64,7 +64,9 @@ await t.test('comparing in the middle of a storm finds nothing that events did n
 
   await t.test('and the table is what supervisord says', async (t) => {
     await processes.stop(processes.select(['crashing:*'], ADMIN), waiting())
-    const theirs = (await host.ctl('status')).stdout
+    const read = async () => (await host.ctl('status')).stdout
+    await until(async () => !/ST(?:OPP|ART)ING/.test(await read()), 'all to have settled')
+    const theirs = (await read())
       .split('\n')
       .filter((line) => line !== '' && !line.startsWith('supervisor-agent'))
       .map((line) => line.split(/\s+/).slice(0, 2).join(' '))
