@@ -1,7 +1,10 @@
 // Long runs: npm run soak sends mutated frames by every way in; npm run soak -- --chaos breaks the agent's surroundings
-// under twenty clients, in an order of its own. --seconds says how long, --seed repeats another run. It ends with 1 at
-// the first thing that is wrong.
+// under twenty clients, in an order of its own; npm run soak -- --steps kills the agent at each step of each change of a
+// program, where the suite takes every second. --seconds says how long, --seed repeats another run. It ends with 1 at the
+// first thing that is wrong.
+import { spawn } from 'node:child_process'
 import { randomInt } from 'node:crypto'
+import { once } from 'node:events'
 import { parseArgs } from 'node:util'
 import * as fc from 'fast-check'
 import { ChaosHost, type Surroundings } from '../test/chaos/chaos-host.ts'
@@ -25,19 +28,20 @@ const { values } = parseArgs({
   options: {
     chaos: { type: 'boolean', default: false },
     seconds: { type: 'string', default: '60' },
+    steps: { type: 'boolean', default: false },
     seed: { type: 'string' },
   },
 })
 const seconds = Number(values.seconds)
 const seed = Number(values.seed ?? process.env['FUZZ_SEED'] ?? randomInt(2 ** 31))
 if (!(seconds > 0) || !Number.isSafeInteger(seed))
-  throw new Error('usage: npm run soak -- [--chaos] [--seconds N] [--seed N]')
+  throw new Error('usage: npm run soak -- [--chaos | --steps] [--seconds N] [--seed N]')
 
 const undo: (() => unknown)[] = []
 const scope = { teardown: (task: () => unknown) => void undo.push(task) }
-say(`${seconds} s with seed ${seed}`)
+if (!values.steps) say(`${seconds} s with seed ${seed}`)
 try {
-  process.exitCode = (await (values.chaos ? chaos() : frames())) ? 0 : 1
+  process.exitCode = (await (values.steps ? everyStep() : values.chaos ? chaos() : frames())) ? 0 : 1
 } finally {
   for (const task of undo.toReversed()) await task()
 }
@@ -54,6 +58,16 @@ async function frames(): Promise<boolean> {
   sayAnswers(answers)
   say(`healthz ${await target.health()}; files that changed: ${changed.join(', ') || 'none'}`)
   return isBounded(rss) && changed.length === 0 && (await target.health()) === 200
+}
+
+/** @returns whether nothing was found */
+async function everyStep(): Promise<boolean> {
+  const test = spawn('node_modules/.bin/tap', ['test/core/programs/crash.test.ts'], {
+    env: { ...process.env, EVERY_STEP: '1' },
+    stdio: 'inherit',
+  })
+  const [code] = (await once(test, 'close')) as [number | null]
+  return code === 0
 }
 
 /** All scenarios again and again, each time in another order. @returns whether nothing was found */

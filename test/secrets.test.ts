@@ -285,7 +285,8 @@ policy: { allowStdin: true }
   ])
     t.ok(search.size(what) > 50, `${what} was searched`)
   // whoever has the scope `program` is shown the environment of a program
-  const isShown = /^the environment of a program, in (?:agent --json program ls|the answer of program\.list|the session of admin)$/
+  const isShown =
+    /^the environment of a program, in (?:agent --json program ls|the answer of program\.list|the session of admin)$/
   t.same(
     search.found().filter((one) => !isShown.test(one)),
     [],

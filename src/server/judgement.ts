@@ -83,7 +83,10 @@ export async function judgeCall({ name, method, params }: Call, source: CallSour
     // a host that allows no such call says that first, whatever it thinks of what the call is about
     if (error instanceof AgentError && error.code === 'POLICY_DENIED' && method.mutating)
       await context.enforce(
-        policy.judge({ kind: 'call', method: name, mutating: true, switches: method.switches ?? [] }, principal),
+        policy.judge(
+          { kind: 'call', method: name, mutating: true, switches: method.switches ?? [] },
+          principal,
+        ),
       )
     if (!(error instanceof AgentError) || AT_ONCE.has(error.code)) throw error
     missing = error

@@ -109,7 +109,7 @@ await t.test('a read-only host refuses every method that changes something, and 
   const { dispatcher, context } = await parts(t, { policy: { readOnly: true, allowRemoteTokens: true } })
   for (const [name, method] of methods)
     for (const isRemote of [true, false]) {
-      const principal = { ...all(), isRemote }
+      const principal = { ...all(), users: ['*'], isRemote }
       const outcome = await dispatcher
         .dispatch(name, call(method), context(principal))
         .catch((error) => error)

@@ -7,6 +7,8 @@ export interface FoundRecord {
   user: string
   record: RunRecord
   mtimeMs: number
+  /** Its process was there before the record was read. */
+  isAlive: boolean
 }
 
 /** A run that goes on. */

@@ -69,9 +69,8 @@ export class Runs {
    * @returns true when its run is over and kept here, so that it may leave the spool once {@link flush} is done
    */
   take(found: FoundRecord, clock: HostClock): boolean {
-    const { record } = found
+    const { record, isAlive } = found
     if (this.#kept.has(record.run) || this.#history.get(record.run)) return true
-    const isAlive = isLiving(record, clock)
     const outcome = outcomeOf(record, { isAlive, upMs: record.boot === clock.boot ? clock.upMs : null })
     const live = this.#live.get(record.run) ?? liveRun(found, clock)
     if (record.stage !== 'skipped') this.#started(live, outcome === null)

@@ -2,7 +2,7 @@ import { type FSWatcher, watch } from 'node:fs'
 import { setImmediate } from 'node:timers/promises'
 import { processStart } from '../../lib/process-start.ts'
 import { type HostClock, readHostClock } from '../host/host-clock.ts'
-import type { FoundRecord } from './run-live.ts'
+import { type FoundRecord, isLiving } from './run-live.ts'
 import { parseName, parseRecord, RECORD_BYTES, type SpoolName } from './run-record.ts'
 import { SpoolFolder, type SpoolRefusal } from './spool-folder.ts'
 
@@ -150,18 +150,27 @@ export class UserSpool {
   }
 
   #bring(folder: SpoolFolder, name: string, clock: HostClock): boolean {
-    const file = folder.read(name, RECORD_BYTES)
-    if (file.kind === 'gone') return false
-    if (file.kind === 'refused') return this.#refuse(folder, name, file.why)
-    const record = parseRecord(name, file.bytes)
-    if (!record) return this.#refuse(folder, name, 'malformed')
+    const first = this.#read(folder, name)
+    if (!first) return false
+    const isAlive = isLiving(first.record, clock)
+    // it may have written its last word between the look at the file and the one at its process
+    const found = isAlive ? first : this.#read(folder, name)
+    if (!found) return false
     const { name: user } = this.#user
-    if (!this.#deps.isEntry(record.id, user)) return this.#refuse(folder, name, 'foreign-entry')
+    if (!this.#deps.isEntry(found.record.id, user)) return this.#refuse(folder, name, 'foreign-entry')
     const minute = this.#thisMinute()
     if (minute.results >= RESULTS_A_MINUTE) return false
-    if (!this.#deps.runs.take({ user, record, mtimeMs: file.mtimeMs }, clock)) return false
+    if (!this.#deps.runs.take({ ...found, user, isAlive }, clock)) return false
     minute.results++
     return true
+  }
+
+  #read(folder: SpoolFolder, name: string): Pick<FoundRecord, 'record' | 'mtimeMs'> | null {
+    const file = folder.read(name, RECORD_BYTES)
+    const record = file.kind === 'file' ? parseRecord(name, file.bytes) : null
+    if (file.kind === 'file' && record) return { record, mtimeMs: file.mtimeMs }
+    if (file.kind !== 'gone') this.#refuse(folder, name, file.kind === 'refused' ? file.why : 'malformed')
+    return null
   }
 
   #refuse(folder: SpoolFolder, name: string, why: SpoolRefusal): false {

@@ -1,6 +1,7 @@
 import { lchownSync, lstatSync, unlinkSync } from 'node:fs'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { isoTime } from '../../lib/iso-time.ts'
+import { processStart } from '../../lib/process-start.ts'
 import { sleep } from '../../lib/sleep.ts'
 import type { Logger } from '../../logger.ts'
 import { AgentError } from '../../protocol/errors.ts'
@@ -94,13 +95,16 @@ export class ListenerServer {
   }
 
   /**
-   * Waits for the shim when an earlier run knew one, so that what it kept is known before anything else.
+   * Waits for the shim when an earlier run knew one, so that what it kept is known before anything else: longer
+   * while the supervisord of that run is alive, whose shim comes as soon as the host has time for it.
    * @returns true when it came and hands over all since then
    */
-  async resumed(waitMs: number): Promise<boolean> {
+  async resumed(waits: { aliveMs: number; unseenMs: number }): Promise<boolean> {
     const { position } = this.#deps
     if (!position) return false
-    if (!this.#shim) await Promise.race([this.#arrival, sleep(waitMs)])
+    const { supervisord, started } = position
+    const isAlive = processStart(supervisord)?.startTicks === String(started)
+    if (!this.#shim) await Promise.race([this.#arrival, sleep(isAlive ? waits.aliveMs : waits.unseenMs)])
     const hello = this.#shim?.hello
     return position.supervisord === hello?.supervisord && position.started === hello.started
   }

@@ -6,7 +6,7 @@ import type { ProcessState } from '../../protocol/process.ts'
 import { CallGather } from './call-gather.ts'
 import { isSafe } from './codec.ts'
 import type { Fault } from './faults.ts'
-import { ProcessInfo } from './process-info.ts'
+import { ProcessInfo, parsed } from './process-info.ts'
 import type { Entry, ProcessTable } from './process-table.ts'
 import type { SupervisorRpc } from './rpc.ts'
 import type { StateWatch } from './state-watch.ts'
@@ -19,8 +19,12 @@ const SPAWN_SETTLE_MS = 250
 
 /** supervisord starts again what ended by itself within a second or so, if it does at all. */
 const RESPAWN_MS = 2_000
+/** Whole seconds of two clocks, rounded apart, and a clock that was set meanwhile. */
+const STAYS_DOWN_MS = RESPAWN_MS + 1_500
 
 const DOWN = new Set<ProcessState>(['STOPPED', 'EXITED', 'FATAL'])
+/** What supervisord does not leave by itself. */
+const AT_REST = new Set<ProcessState>(['STOPPED', 'FATAL'])
 
 export class ProcessSteps {
   readonly #rpc: SupervisorRpc
@@ -63,7 +67,11 @@ export class ProcessSteps {
       name,
       () => this.#gather.begin('supervisor.startProcess', name, signal),
       { nothingToDo: 'ALREADY_STARTED' },
-    )
+    ).catch(async (error: unknown) => {
+      // supervisord says so already in its answer when the process has ended by then; events say how
+      if (wait && (await this.#hasEndedAtOnce(name, error, signal))) return true
+      throw error
+    })
     if (changed) this.#spawnedAtMs.set(name, Date.now())
     if (!wait) return changed
     await this.#watch.wait(
@@ -83,16 +91,21 @@ export class ProcessSteps {
     return changed
   }
 
+  async #hasEndedAtOnce(name: string, error: unknown, signal: AbortSignal): Promise<boolean> {
+    if (!(error instanceof AgentError) || error.code !== 'START_FAILED') return false
+    const answer = await this.#rpc.call('supervisor.getProcessInfo', [name], { signal })
+    return parsed(ProcessInfo, answer).spawnerr.startsWith(TOO_QUICK)
+  }
+
   /** @returns whether there was something to stop. @throws {AgentError} STOP_FAILED, PROCESS_NOT_FOUND */
   async stop(name: string, wait: boolean, signal: AbortSignal): Promise<boolean> {
     const spawnedAtMs = Math.max(this.#table.need(name).spawnedAtMs, this.#spawnedAtMs.get(name) ?? 0)
     const youngMs = SPAWN_SETTLE_MS - (Date.now() - spawnedAtMs)
     if (youngMs > 0) await sleep(Math.min(youngMs, SPAWN_SETTLE_MS), signal)
-    const changed = await this.#begin(
-      name,
-      () => this.#gather.begin('supervisor.stopProcess', name, signal),
-      { nothingToDo: 'NOT_RUNNING' },
-    )
+    const { state, spawnedAtMs: mark } = this.#table.need(name)
+    const changed =
+      (await this.#beginStop(name, signal)) ||
+      (!AT_REST.has(state) && (await this.#stopRespawning(name, signal)))
     if (!wait) return changed
     await this.#watch.wait(
       name,
@@ -102,11 +115,36 @@ export class ProcessSteps {
           throw new AgentError('STOP_FAILED', `supervisord has lost track of ${name}: its state is UNKNOWN`, {
             facts: { process: name },
           })
-        return DOWN.has(entry.state) ? true : undefined
+        if (!changed) return DOWN.has(entry.state) || undefined
+        // a stop ends in STOPPED; what else is down, or was before, the events of this stop are yet to reach
+        const isOld = state === 'STOPPED' && entry.spawnedAtMs === mark
+        return (entry.state === 'STOPPED' && !isOld) || undefined
       },
       signal,
     )
     return changed
+  }
+
+  #beginStop(name: string, signal: AbortSignal): Promise<boolean> {
+    return this.#begin(name, () => this.#gather.begin('supervisor.stopProcess', name, signal), {
+      nothingToDo: 'NOT_RUNNING',
+    })
+  }
+
+  /**
+   * What has just EXITED cannot be stopped, and yet supervisord starts it again in its next turn when it has
+   * `autorestart`. Asks until it was stopped, or stays down. @returns whether it was stopped
+   */
+  async #stopRespawning(name: string, signal: AbortSignal): Promise<boolean> {
+    for (let waitedMs = 0; waitedMs < STAYS_DOWN_MS; waitedMs += SPAWN_SETTLE_MS) {
+      const answer = await this.#rpc.call('supervisor.getProcessInfo', [name], { signal })
+      const { statename, now, stop } = parsed(ProcessInfo, answer)
+      if (AT_REST.has(statename) || statename === 'STOPPING') return false
+      if (statename === 'EXITED' && (now - stop) * 1000 >= RESPAWN_MS) return false
+      await sleep(SPAWN_SETTLE_MS, signal)
+      if (await this.#beginStop(name, signal)) return true
+    }
+    return false
   }
 
   /**
@@ -155,6 +193,9 @@ export class ProcessSteps {
     }
   }
 }
+
+/** How supervisord's word for an end before `startsecs` begins (supervisor/process.py, finish). */
+const TOO_QUICK = 'Exited too quickly'
 
 const SPAWN_FAULTS: ReadonlySet<string> = new Set([
   'SPAWN_ERROR',

@@ -30,8 +30,8 @@ import { SupervisorService } from './supervisor-service.ts'
 import { Transitions } from './transitions.ts'
 
 const POKE_DEADLINE_MS = 2_000
-/** The shim tries five times a second. */
-const SHIM_MS = 1_500
+/** The shim tries five times a second; on a host that is out of breath it still gets there. */
+const SHIM_WAITS = { aliveMs: 5_000, unseenMs: 1_500 }
 
 export interface SupervisorStackDeps {
   address: RpcAddress
@@ -180,7 +180,7 @@ export class SupervisorStack {
     await this.listener.start()
     this.#teardown.defer(() => this.listener.stop())
     this.#teardown.defer(() => this.#exits.close())
-    this.#isContinuous = await this.listener.resumed(SHIM_MS)
+    this.#isContinuous = await this.listener.resumed(SHIM_WAITS)
     await this.connection.start()
     this.#teardown.defer(() => {
       this.observer.stop()

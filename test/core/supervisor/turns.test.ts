@@ -149,3 +149,39 @@ await t.test('a restart that was given up does not come back in the next supervi
   await stack.processes.restart(stack.processes.select(['quick'], ADMIN), { ...waiting(PATIENT), ...HARD })
   t.equal(stack.table.get('stubborn')?.state, 'STOPPED')
 })
+
+await t.test('what ends and is started again all the time is stopped, and stays so', async (t) => {
+  for (const listener of [true, false]) {
+    const host = await supervisord(t, {
+      programs: {
+        crashing: {
+          command: '/bin/sh -c "sleep 0.3; exit 1"',
+          numprocs: 8,
+          process_name: 'c%(process_num)d',
+          startsecs: 0,
+          autorestart: true,
+        },
+        done: { command: '/bin/true', startsecs: 0, autorestart: false },
+      },
+    })
+    const { stack, states } = await startStack(t, host, { listener })
+    const { processes, table } = stack
+    // whatever is asked of supervisord gives it a turn in which it finds what ended, or starts it again
+    const asking = setInterval(() => void stack.rpc.call('supervisor.getPID', []).catch(() => undefined), 20)
+    t.teardown(() => clearInterval(asking))
+    await until(() => states('crashing:c0').some(({ to }) => to === 'EXITED'), 'it to end')
+    for (let round = 0; round < 5; round++) {
+      const rows = await processes.stop(processes.select(['crashing:*', 'done'], ADMIN), waiting())
+      t.same(
+        rows.map(({ ok, changed }) => ok && changed),
+        [...Array<boolean>(8).fill(true), false],
+        'each of them was stopped',
+      )
+      const { stdout } = await host.ctl('status', 'crashing:*')
+      t.same(stdout.match(/[A-Z]{5,}/g), Array<string>(8).fill('STOPPED'), 'when the answer comes')
+      t.ok(table.all().every(({ group, state }) => group !== 'crashing' || state === 'STOPPED'))
+      await processes.start(processes.select(['crashing:*'], ADMIN), waiting())
+    }
+    clearInterval(asking)
+  }
+})
