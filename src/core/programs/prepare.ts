@@ -88,7 +88,7 @@ export class Preparer {
         return await this.#adopt(need(wish.name, state), site)
       case 'delete':
         checkRevision(wish.name, state, wish.ifRevision)
-        return this.#delete(need(wish.name, state), site)
+        return await this.#delete(need(wish.name, state), site)
       case 'scale':
         return await this.#changed(need(wish.name, state), { processes: wish.processes }, site, 'scale')
       case 'enable':
@@ -111,7 +111,7 @@ export class Preparer {
     const expanded = this.#deps.presets.expand(definition)
     const { warnings } = expanded
     const whole = withDefaults(expanded.definition, this.#deps.logFolder)
-    const base = this.#base(whole.name, before, { site, action })
+    const base = await this.#base(whole.name, before, { site, action })
     const issues = expanded.issues.length > 0 ? expanded.issues : issuesOf(whole)
     if (before === null) issues.push(...(await obstacles(whole.name, { ...this.#deps, ...base })))
     if (issues.length > 0) return { ...base, text: before?.file.text ?? null, how: 'none', issues, warnings }
@@ -135,7 +135,7 @@ export class Preparer {
     const whole = { ...before.definition, ...patch, name: before.name }
     const wanted = edited(before, whole)
     const { text, judged } = await this.#judged(before.name, wanted, { site, isNew: false })
-    return { ...this.#base(before.name, before, { site, action }), text, judged, how: action }
+    return { ...(await this.#base(before.name, before, { site, action })), text, judged, how: action }
   }
 
   async #restore(
@@ -150,7 +150,7 @@ export class Preparer {
         `${name} has no revision ${revision}; agent program history ${name} shows all`,
         { facts: { program: name, revision } },
       )
-    const base = this.#base(name, before, { site, action: 'restore' })
+    const base = await this.#base(name, before, { site, action: 'restore' })
     const { text, judged } = await this.#judged(name, kept.text, { site, isNew: before === null })
     return {
       ...base,
@@ -163,7 +163,7 @@ export class Preparer {
   }
 
   async #adopt(before: ProgramState, site: Site): Promise<Draft> {
-    const base = this.#base(before.name, before, { site, action: 'adopt' })
+    const base = await this.#base(before.name, before, { site, action: 'adopt' })
     if (before.at.source === 'managed') return { ...base, text: before.file.text, how: 'none' }
     const { text: moved, others, issues } = adopted(before, base.path)
     if (issues.length > 0) return { ...base, text: null, how: 'none', issues }
@@ -171,22 +171,22 @@ export class Preparer {
     return { ...base, text, judged, how: 'none', others, warnings: before.notes }
   }
 
-  #delete(before: ProgramState, site: Site): Draft {
+  async #delete(before: ProgramState, site: Site): Promise<Draft> {
     assertOurs(before)
     return {
-      ...this.#base(before.name, before, { site, action: 'delete' }),
+      ...(await this.#base(before.name, before, { site, action: 'delete' })),
       text: null,
       how: before.instances.length > 0 || before.at.surges.length > 0 ? 'remove' : 'none',
       issues: lodgers(before),
     }
   }
 
-  #base(
+  async #base(
     name: string,
     before: ProgramState | null,
     { site, action }: { site: Site; action: string },
-  ): Omit<Draft, 'text' | 'how'> {
-    const path = before?.at.source === 'managed' ? before.at.file : newFile(name, site.discovery)
+  ): Promise<Omit<Draft, 'text' | 'how'>> {
+    const path = before?.at.source === 'managed' ? before.at.file : await newFile(name, site.discovery)
     const { actor } = site.judge.principal
     return { name, action, actor, path, before, warnings: [], issues: [], judged: null }
   }

@@ -2,6 +2,7 @@ import { AgentError } from '../../protocol/errors.ts'
 import type { DefinitionIssue } from '../../protocol/program.ts'
 import { mayUseProgram, type Principal } from '../access/principal.ts'
 import type { Discovery } from '../supervisor/discovery.ts'
+import { whyNotWritable } from '../supervisor/discovery-folder.ts'
 import type { ProcessTable } from '../supervisor/process-table.ts'
 import { readConfigFile } from './file-change.ts'
 import { IniDocument } from './ini/document.ts'
@@ -97,12 +98,11 @@ export function lodgers({ name, at, file }: ProgramState): DefinitionIssue[] {
 }
 
 /** Where the file of a new program goes. @throws {AgentError} SUPERVISOR_FAULT when there is no place for it */
-export function newFile(name: string, discovery: Discovery): string {
+export async function newFile(name: string, discovery: Discovery): Promise<string> {
   const { programDir, problems } = discovery
-  if (programDir !== null) return fileOf(name, { ...discovery, programDir })
-  throw new AgentError(
-    'SUPERVISOR_FAULT',
-    `there is no folder for program files: ${problems.join('; ') || 'none was found'}`,
-    { facts: { fault: 'NO_PROGRAM_DIR', problems } },
-  )
+  const why = programDir === null ? problems.join('; ') || 'none was found' : await whyNotWritable(programDir)
+  if (programDir !== null && why === null) return fileOf(name, { ...discovery, programDir })
+  throw new AgentError('SUPERVISOR_FAULT', `there is no folder for program files: ${why}`, {
+    facts: { fault: 'NO_PROGRAM_DIR', problems },
+  })
 }

@@ -72,14 +72,21 @@ async function isFolder(path: string): Promise<boolean> {
 }
 
 async function checkFolder(folder: string, problems: string[]): Promise<void> {
-  if (!(await isFolder(folder))) problems.push(`${folder} is missing: mkdir -p ${folder}`)
-  else if (
-    !(await access(folder, constants.W_OK).then(
-      () => true,
-      () => false,
-    ))
+  const why = await whyNotWritable(folder)
+  if (why !== null) problems.push(why)
+}
+
+/** Why the agent cannot put a file into a folder, with the way out; null when it can. */
+export async function whyNotWritable(folder: string): Promise<string | null> {
+  if (!(await isFolder(folder))) return `${folder} is missing: mkdir -p ${folder}`
+  const code = await access(folder, constants.W_OK).then(
+    () => null,
+    (error: NodeJS.ErrnoException) => error.code ?? error.message,
   )
-    problems.push(
-      `${folder} is not writable for the agent: run it as root, or give it the right to write there`,
-    )
+  if (code === null) return null
+  const cure =
+    code === 'EROFS'
+      ? `add the line "ReadWritePaths=${folder}" to the [Service] of its systemd unit, or mount the disk for writing`
+      : 'run it as root, or give it the right to write there'
+  return `${folder} is not writable for the agent (${code}): ${cure}`
 }
