@@ -11,6 +11,7 @@ import {
 } from '../protocol/entry.ts'
 import { mutation, query } from '../protocol/method.ts'
 import { Instant } from '../protocol/names.ts'
+import { CrontabPreset } from '../protocol/preset.ts'
 import type { Context } from './context.ts'
 import { observedEntry } from './observed.ts'
 
@@ -107,6 +108,34 @@ export const crontabMethods = {
     },
     cli: { command: 'cron next', positional: ['schedule'] },
     run: ({ schedule, count }, { crontabs }: Context) => crontabs.preview(schedule, count),
+  }),
+
+  'crontab.presets': query({
+    summary: 'List the presets that an entry can be made from, with their options.',
+    scope: 'read',
+    params: z.strictObject({
+      preset: z.string().max(64).optional().describe('only the one of that name'),
+      show: z.boolean().default(false).describe('with an example of the command that it makes'),
+    }),
+    result: z.strictObject({ presets: z.array(CrontabPreset) }),
+    errors: ['ENTRY_INVALID'],
+    example: {
+      params: { preset: 'laravel-scheduler' },
+      result: {
+        presets: [
+          {
+            preset: 'laravel-scheduler',
+            title: 'Laravel scheduler (schedule:run)',
+            schedule: '* * * * *',
+            schema: { type: 'object', properties: { php: { type: 'string', default: 'php' } } },
+            defaults: { php: 'php' },
+            warnings: [],
+          },
+        ],
+      },
+    },
+    cli: { command: 'cron presets', positional: ['preset'] },
+    run: ({ preset, show }, { crontabs }: Context) => ({ presets: crontabs.presets(preset, show) }),
   }),
 
   'crontab.plan': query({

@@ -68,7 +68,7 @@ export class Drafts {
     { entry, ifRevision }: { entry: EntryDefinition; ifRevision?: string | undefined },
     site: Site,
   ): Promise<Draft> {
-    const { user: _user, preset: _preset, options: _options, id, ...rest } = entry
+    const { user: _user, id, ...rest } = entry
     const before = id === undefined ? null : await this.#own(id, site)
     checkRevision(id ?? entry.name, before, ifRevision)
     const { schedule = '', command = '' } = entry
@@ -282,7 +282,7 @@ function newId(): string {
 }
 
 function defined(entry: { [K in keyof KeptEntry]: KeptEntry[K] | undefined } & KeptEntry): KeptEntry {
-  const { id, name, schedule, command, enabled, env, noOverlap, timeoutMs, splayMs } = entry
+  const { id, name, schedule, command, enabled, env, noOverlap, timeoutMs, splayMs, preset, options } = entry
   return {
     id,
     name,
@@ -293,5 +293,7 @@ function defined(entry: { [K in keyof KeptEntry]: KeptEntry[K] | undefined } & K
     ...(noOverlap ? { noOverlap } : {}),
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
     ...(splayMs === undefined ? {} : { splayMs }),
+    ...(preset === undefined ? {} : { preset }),
+    ...(preset === undefined || options === undefined ? {} : { options }),
   }
 }

@@ -13,6 +13,7 @@ import { Drafts } from './drafts.ts'
 import type { EntryRecords } from './entry-records.ts'
 import { entryIssues } from './entry-validation.ts'
 import type { JobFiles } from './job-files.ts'
+import { expandEntry } from './presets/expand.ts'
 import { assertUser, invalidEntry, noEntry } from './refusals.ts'
 import { type CrontabStore, mustBeWhole } from './store.ts'
 import { type EntryState, entriesOf, type UserState } from './user-state.ts'
@@ -62,10 +63,10 @@ export class Preparer {
    * @throws {AgentError} FORBIDDEN, POLICY_DENIED; ENTRY_NOT_FOUND, ENTRY_INVALID, REVISION_CONFLICT, CRONTAB_DAMAGED,
    * CRON_UNAVAILABLE
    */
-  async prepare(wish: Wish, judge: Judge): Promise<CrontabChange> {
-    const user = await this.#userOf(wish, judge.principal)
+  async prepare(asked: Wish, judge: Judge): Promise<CrontabChange> {
+    const user = await this.#userOf(asked, judge.principal)
     await assertUser(judge.principal, user, this.#deps.accounts)
-    if (wish.action === 'put') this.#checkForm(wish.entry)
+    const { wish, told } = asked.action === 'put' ? whole(asked) : { wish: asked, told: [] }
     const account = await this.#account(user)
     const state = await this.state(user, account)
     if (wish.action !== 'repair') mustBeWhole(user, state.table)
@@ -85,6 +86,7 @@ export class Preparer {
       account,
       diff: [tableDiff(user, state.table, after), ...scripts].join(''),
       warnings: [
+        ...told,
         ...change.warnings,
         ...(this.#deps.isCronAlive() ? [] : ['cron-not-running: no cron daemon runs on this host']),
       ],
@@ -126,16 +128,6 @@ export class Preparer {
     return owner
   }
 
-  /** @throws {AgentError} ENTRY_INVALID */
-  #checkForm({ preset, options, ...entry }: EntryDefinition): void {
-    const { name, schedule = '', command = '' } = entry
-    const issues = entryIssues({ ...entry, schedule, command })
-    if (preset !== undefined) issues.push({ path: 'preset', message: `there is no preset ${preset}` })
-    if (options !== undefined && preset === undefined)
-      issues.push({ path: 'options', message: 'they are for a preset, and there is none' })
-    if (issues.length > 0) throw invalidEntry(name, issues)
-  }
-
   async #account(user: string): Promise<Account> {
     const { command, accounts, shadow, records } = this.#deps
     await command.flavour()
@@ -149,4 +141,14 @@ export class Preparer {
       )
     return account
   }
+}
+
+/** With its preset worked out. @throws {AgentError} ENTRY_INVALID */
+function whole(wish: Extract<Wish, { action: 'put' }>): { wish: Wish; told: string[] } {
+  const { entry, issues, warnings } = expandEntry(wish.entry)
+  const { preset: _preset, options: _options, schedule = '', command = '', ...rest } = entry
+  // what its preset lacks is not told once more as what the entry lacks
+  const found = issues.length > 0 ? issues : entryIssues({ ...rest, schedule, command })
+  if (found.length > 0) throw invalidEntry(entry.name, found)
+  return { wish: { ...wish, entry }, told: warnings }
 }

@@ -2,6 +2,7 @@
 import { isoTime } from '../../lib/iso-time.ts'
 import type { Entry, SchedulePreview } from '../../protocol/entry.ts'
 import { AgentError } from '../../protocol/errors.ts'
+import type { CrontabPreset } from '../../protocol/preset.ts'
 import type { Principal } from '../access/principal.ts'
 import type { EventBus } from '../events/bus.ts'
 import type { Account, Accounts } from '../policy/accounts.ts'
@@ -12,6 +13,7 @@ import type { DriftWatch } from './drift.ts'
 import type { UserRecord } from './entry-records.ts'
 import { alteredView, entryView, foreignView, NextRuns } from './entry-view.ts'
 import type { Judge, Preparer, PreparerDeps, Wish } from './prepare.ts'
+import { shownPresets } from './presets/show.ts'
 import { assertUser, changed, invalidEntry, isUserOf, noEntry } from './refusals.ts'
 import { parseSchedule } from './schedule.ts'
 import { nextRuns } from './schedule-next.ts'
@@ -77,6 +79,11 @@ export class CrontabService {
       next: runs.map(({ atMs }) => isoTime(atMs)),
       warnings: scheduleWarnings(schedule, asked),
     }
+  }
+
+  /** All presets, or the one of that name. @throws {AgentError} ENTRY_INVALID */
+  presets(name: string | undefined, show: boolean): CrontabPreset[] {
+    return shownPresets(name, show)
   }
 
   /** What a call would do, with no effect. @throws what {@link Preparer.prepare} throws */
