@@ -30,22 +30,48 @@ export function addMethodCommands(program: Command, call: CallMethod): void {
       addMethodCommand(program, { name: name as MethodName, summary: method.summary, cli: method.cli }, call)
 }
 
+/** Adds `cron set`: the flags of `cron add`, none of which has a default, and all of which may be left out. */
+export function addSetCommand(program: Command, call: CallMethod): void {
+  const cli = { command: 'cron set', positional: ['id'], body: 'entry' }
+  addMethodCommand(
+    program,
+    {
+      name: 'crontab.put',
+      summary: 'Change what is named of an entry; the rest stays.',
+      cli,
+      isPartial: true,
+    },
+    call,
+  )
+}
+
 function addMethodCommand(
   program: Command,
-  { name, summary, cli }: { name: MethodName; summary: string; cli: CliSpec },
+  {
+    name,
+    summary,
+    cli,
+    isPartial = false,
+  }: { name: MethodName; summary: string; cli: CliSpec; isPartial?: boolean },
   call: CallMethod,
 ): void {
   const schema = jsonSchema(METHODS[name].params) as Property
   const body = cli.body === undefined ? undefined : schema.properties?.[cli.body]
   const { [cli.body ?? '']: _body, ...own } = schema.properties ?? {}
   const properties = { ...body?.properties, ...own }
-  const required = [...(schema.required ?? []), ...(body?.required ?? [])]
+  const needed = isPartial ? [] : (body?.required ?? [])
+  const required = [...(schema.required ?? []), ...(isPartial ? (cli.positional ?? []) : needed)]
   const command = commandAt(program, cli.command).description(summary)
   const positional = cli.positional ?? []
   for (const key of positional) command.argument(argumentOf(key, properties[key], required.includes(key)))
   for (const [key, property] of Object.entries(properties))
     if (!positional.includes(key))
-      for (const option of optionsOf(key, property, required.includes(key))) command.addOption(option)
+      for (const option of optionsOf(
+        key,
+        isPartial ? bare(property) : property,
+        required.includes(key) && !body,
+      ))
+        command.addOption(option)
   if (body)
     command.option('--file <path>', `the ${cli.body} as JSON or YAML, - for stdin; a flag wins over it`)
   command.action(async (...args: unknown[]) => {
@@ -63,6 +89,13 @@ function addMethodCommand(
       if (value !== undefined && !positional.includes(key)) params[key] = value
     }
     const file = options['file']
+    // what a file may say need not be said by a flag
+    const missing =
+      body && file === undefined
+        ? required.find((key) => key in properties && params[key] === undefined)
+        : undefined
+    if (missing !== undefined)
+      command.error(`error: required option '--${kebab(missing)} <value>' not specified`)
     await call(
       name,
       cli.body === undefined
@@ -125,6 +158,10 @@ function optionsOf(key: string, property: Property, isRequired: boolean): Option
   if (property.enum ?? property.items?.enum) option.choices(property.enum ?? property.items?.enum ?? [])
   if (parser) option.argParser(parser)
   return [isRequired ? option.makeOptionMandatory() : option]
+}
+
+function bare({ default: _default, ...property }: Property): Property {
+  return property
 }
 
 /** Without a default it is three things: yes, no, and not said. */

@@ -35,9 +35,9 @@ export function pair(text: string, before: Record<string, unknown> = {}): Record
   return { ...before, [name]: [...(Array.isArray(known) ? (known as unknown[]) : [known]), value] }
 }
 
-/** `true`, `false` and numbers as such; a text in double quotes is a text whatever it looks like. */
+/** `true`, `false`, numbers and lists as such; a text in double quotes is a text whatever it looks like. */
 export function plain(text: string): unknown {
-  if (!/^(?:true|false|-?\d{1,15}(?:\.\d+)?|".*")$/s.test(text)) return text
+  if (!/^(?:true|false|-?\d{1,15}(?:\.\d+)?|".*"|\[.*\])$/s.test(text)) return text
   try {
     return JSON.parse(text)
   } catch {

@@ -118,7 +118,7 @@ function actionText({ group, action, processes }: Action): string {
   return `${paint('cyan', harmless(group))} ${what}`
 }
 
-function colouredDiff(line: string): string {
+export function colouredDiff(line: string): string {
   const safe = harmless(line)
   if (/^(?:---|\+\+\+)/.test(line)) return safe
   if (line.startsWith('+')) return paint('green', safe)

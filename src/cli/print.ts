@@ -1,6 +1,7 @@
 // How results look on a terminal. A method that is not here prints its result as JSON.
 import type { MethodName, ResultOf } from '../methods/index.ts'
 import { paint } from './paint.ts'
+import { crontabPrinters } from './print-crontabs.ts'
 import { programPrinters } from './print-programs.ts'
 import { renderStatus } from './status-table.ts'
 import { forReader, harmless, table } from './text.ts'
@@ -131,6 +132,7 @@ const PRINTERS: { [M in MethodName]?: Printer<M> } = {
     return `ok: records ${first} to ${last}${tail}\nkeep elsewhere: ${last} ${hash}\n`
   },
   ...programPrinters,
+  ...crontabPrinters,
   'token.rotate': ({ token }) => `${token ?? ''}\n`,
   'token.revoke': ({ record }) => `${record.name} is revoked; its sessions are closed\n`,
 }

@@ -2,7 +2,7 @@ import { Command, InvalidArgumentError } from 'commander'
 import { METHODS, type MethodName, type ResultOf } from '../methods/index.ts'
 import { AgentError } from '../protocol/errors.ts'
 import { agentVersion } from '../version.ts'
-import { addMethodCommands, commandAt, wholeNumber } from './args.ts'
+import { addMethodCommands, addSetCommand, type CallMethod, commandAt, wholeNumber } from './args.ts'
 import { completionScript } from './commands/completion.ts'
 import { deadlineOf, type Globals, openClient } from './globals.ts'
 import { print } from './print.ts'
@@ -12,7 +12,8 @@ import { statusExit } from './status-table.ts'
 import { harmless } from './text.ts'
 
 const EXITS = `
-Exit status: 0 ok, 1 failed, 2 wrong usage or config, 4 no agent or no right, 11 denied by policy;
+Exit status: 0 ok, 1 failed, 2 wrong usage or config, 4 no agent or no right, 10 a plan that changes something,
+11 denied by policy;
 doctor: 0 nothing found, 1 something; status: 0 all RUNNING, 3 some not, 4 unknown or supervisord cannot be asked.`
 
 /** Runs the command line. @returns the exit status */
@@ -55,7 +56,11 @@ export function buildProgram(done: (status: number) => void): Command {
     if (globals().color === false) process.env['NO_COLOR'] = '1'
   })
 
-  addMethodCommands(program, async (method, params) => done(await callMethod(method, params, globals())))
+  const call: CallMethod = async (method, params) => done(await callMethod(method, params, globals()))
+  addMethodCommands(program, call)
+  addSetCommand(program, async (_method, given) =>
+    (await import('./commands/cron-set.ts')).setEntry(given, { globals: globals(), call }),
+  )
 
   program
     .command('logs <select...>')
@@ -197,6 +202,7 @@ function tellRemarks({ warnings, truncated, ...lists }: Record<string, unknown>)
 function exitOf(method: MethodName, result: Record<string, unknown>): number {
   if (method === 'process.list') return statusExit(result as unknown as Parameters<typeof statusExit>[0])
   if (method === 'program.plan') return planExit(result as unknown as ResultOf<'program.plan'>)
+  if (method === 'crontab.plan') return result['diff'] === '' ? 0 : 10
   const { results } = result as { results?: { ok: boolean }[] }
   return results?.some(({ ok }) => !ok) ? 1 : 0
 }

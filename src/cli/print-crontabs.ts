@@ -1,0 +1,88 @@
+// How crontab entries look on a terminal.
+import type { ResultOf } from '../methods/index.ts'
+import { paint } from './paint.ts'
+import { colouredDiff } from './print-programs.ts'
+import { harmless, table } from './text.ts'
+
+type Changed = ResultOf<'crontab.put'>
+type Preset = ResultOf<'crontab.presets'>['presets'][number]
+
+const COMMAND_MAX = 60
+
+export const crontabPrinters = {
+  'crontab.list': ({ entries, hidden }: ResultOf<'crontab.list'>) =>
+    table(
+      ['ID', 'NAME', 'USER', 'SCHEDULE', 'STATE', 'NEXT', 'COMMAND'],
+      entries.map((entry) => [
+        entry.id ?? entry.key ?? '-',
+        entry.name,
+        entry.user,
+        entry.schedule,
+        entry.managed ? (entry.enabled ? 'enabled' : 'disabled') : (entry.owner ?? 'foreign'),
+        entry.next?.[0]?.slice(0, 16) ?? '-',
+        entry.command === undefined ? 'withheld' : shortened(entry.command),
+      ]),
+    ) + (hidden > 0 ? `and ${hidden} foreign lines that are not shown\n` : ''),
+  'crontab.preview': ({ description, zone, next, warnings }: ResultOf<'crontab.preview'>) =>
+    [
+      `${harmless(description)} (${harmless(zone)})\n`,
+      ...next.map((at) => `  ${at}\n`),
+      ...warnings.map(warningText),
+    ].join(''),
+  'crontab.presets': ({ presets }: ResultOf<'crontab.presets'>) =>
+    presets.length === 1 || presets.some(({ command }) => command !== undefined)
+      ? presets.map(presetText).join('\n')
+      : table(
+          ['PRESET', 'TITLE', 'SCHEDULE'],
+          presets.map(({ preset, title, schedule }) => [preset, title, schedule]),
+        ),
+  'crontab.plan': ({ diff, warnings }: ResultOf<'crontab.plan'>) =>
+    [
+      ...diff
+        .split('\n')
+        .slice(0, -1)
+        .map((line) => `${colouredDiff(line)}\n`),
+      ...(diff === '' ? ['nothing would change\n'] : []),
+      ...warnings.map(warningText),
+    ].join(''),
+  'crontab.put': changed,
+  'crontab.enable': changed,
+  'crontab.disable': changed,
+  'crontab.import': changed,
+  'crontab.delete': ({ entry }: Changed) => `deleted ${harmless(`${entry.id ?? ''} ${entry.name}`)}\n`,
+  'crontab.eject': ({ entry }: Changed) =>
+    `${harmless(entry.name)} is an ordinary line of ${harmless(entry.user)} now\n`,
+}
+
+function changed({ entry }: Changed): string {
+  const { id = '-', name, user, schedule, enabled, revision, next } = entry
+  const when = enabled ? (next?.[0] ? `next at ${next[0]}` : schedule) : 'disabled'
+  return `${harmless(`${id} ${name}: ${user}, ${schedule}, ${when}, revision ${revision}`)}\n`
+}
+
+function presetText({ preset, title, schedule, schema, warnings, command }: Preset): string {
+  const properties = Object.entries(schema['properties'] ?? {}) as [
+    string,
+    { default?: unknown; description?: string },
+  ][]
+  const options = table(
+    ['OPTION', 'DEFAULT', ''],
+    properties.map(([name, { default: byDefault, description = '' }]) => [
+      name,
+      byDefault === undefined ? '-' : JSON.stringify(byDefault),
+      description,
+    ]),
+  )
+  const head = `${paint('cyan', harmless(preset))}: ${harmless(title)}\nschedule: ${harmless(schedule)}\n`
+  const example = command === undefined ? [] : [`\n${harmless(command)}\n`]
+  return [head, '\n', options, ...warnings.map(warningText), ...example].join('')
+}
+
+function warningText(text: string): string {
+  return `${paint('yellow', 'warning')}: ${harmless(text)}\n`
+}
+
+function shortened(command: string): string {
+  const line = command.replaceAll(/[\n\t]/g, ' ')
+  return line.length > COMMAND_MAX ? `${line.slice(0, COMMAND_MAX - 1)}…` : line
+}
