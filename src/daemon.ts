@@ -168,6 +168,7 @@ async function build(
     supervisor: supervisor.service,
     programs: programs.service,
     graceful: programs.graceful,
+    quarantine: programs.quarantine,
     crontabs: crontabs.service,
     tokens: new TokenService({ store: tokens }),
     policy,

@@ -37,6 +37,7 @@ const RULES: Record<string, readonly PolicySwitch[]> = {
   'program.disable': ['allowRemoteProgram'],
   'program.adopt': ['allowRemoteProgram'],
   'program.restore': ['allowRemoteProgram'],
+  'program.quarantine': [],
   'crontab.put': ['allowRemoteCron'],
   'crontab.delete': ['allowRemoteCron'],
   'crontab.enable': ['allowRemoteCron'],
@@ -51,6 +52,9 @@ const RULES: Record<string, readonly PolicySwitch[]> = {
 }
 /** Methods that only those may call who see all programs. */
 const ALL_PROGRAMS = ['supervisor.info', 'supervisor.log', 'supervisor.reread', 'audit.list', 'audit.verify']
+
+/** Methods of admin.sock alone. */
+const AT_THE_HOST = ['program.quarantine']
 
 const every = (isOn: boolean) => Object.fromEntries(POLICY_SWITCHES.map((name) => [name, isOn]))
 const POLICIES: Record<string, Partial<Config['policy']>> = {
@@ -93,6 +97,7 @@ function callOf(name: string, { example, mutating }: AnyMethod, scopes: readonly
 /** The first rule that refuses, as the protocol orders them; null when none does. */
 function expected(name: string, method: AnyMethod, who: Principal, policy: Partial<Config['policy']>) {
   if (method.scope !== 'any' && !who.scopes.has(method.scope)) return 'scope'
+  if (AT_THE_HOST.includes(name) && !who.isAbovePolicy) return 'admin.sock'
   if (!method.mutating) return null
   if (policy.readOnly) return 'policy.readOnly'
   const off = RULES[name]?.find((rule) => !(policy[rule] ?? AS_IT_COMES.includes(rule)))

@@ -63,6 +63,14 @@ export const programPrinters = {
   'program.disable': changed,
   'program.adopt': changed,
   'program.restore': changed,
+  'program.quarantine': ({ from, to, faults }: ResultOf<'program.quarantine'>) =>
+    [
+      `moved ${harmless(from)} to ${harmless(to)}\n`,
+      ...faults.map(
+        ({ file, line, message }) =>
+          `${paint('yellow', 'still refused')}: ${harmless(`${file}:${line}: ${message}`)}\n`,
+      ),
+    ].join(''),
   'program.delete': ({ removed }: ResultOf<'program.delete'>) =>
     removed.length === 0 ? 'deleted\n' : `deleted; stopped ${removed.map(harmless).join(' ')}\n`,
   'program.scale': ({ program, started, stopped }: ResultOf<'program.scale'>) =>

@@ -8,6 +8,7 @@ import type { CronDaemon } from '../core/host/cron-daemon.ts'
 import type { Policy } from '../core/policy/policy.ts'
 import type { Verdict } from '../core/policy/subject.ts'
 import type { GracefulVerbs } from '../core/programs/graceful.ts'
+import type { Quarantine } from '../core/programs/quarantine.ts'
 import type { ProgramService } from '../core/programs/service.ts'
 import type { ProcessLogs } from '../core/supervisor/process-logs.ts'
 import type { ProcessService } from '../core/supervisor/process-service.ts'
@@ -40,6 +41,7 @@ export interface Services {
   supervisor: SupervisorService
   programs: ProgramService
   graceful: GracefulVerbs
+  quarantine: Quarantine
   crontabs: CrontabService
   tokens: TokenService
   policy: Policy

@@ -8,7 +8,7 @@ import { ProgramPreset } from '../protocol/preset.ts'
 import { DefinitionIssue, PlanAction, Program, ProgramRevision, Revision } from '../protocol/program.ts'
 import { ProgramName } from '../protocol/program-text.ts'
 import type { Context } from './context.ts'
-import { observedProgram } from './observed.ts'
+import { observedProgram, observedSupervisor } from './observed.ts'
 
 const IfRevision = Revision.optional().describe('only if the file is still this one')
 const VerifyMs = z
@@ -289,5 +289,38 @@ export const programMethods = {
     judge: (params, context: Context) => context.programs.prepare({ action: 'restore', ...params }, context),
     observe: ({ name }, context: Context) => observedProgram(context, name),
     run: async (_params, context: Context, made) => changedOf(await commit(made, context)),
+  }),
+
+  'program.quarantine': mutation({
+    summary:
+      'Put a file aside for which supervisord refuses all of its files, or take it back; on admin.sock alone.',
+    scope: 'admin',
+    params: z.strictObject({
+      file: z.string().startsWith('/').max(4096).describe('as CONFIG_BROKEN names it'),
+      undo: z.boolean().default(false).describe('take it back, if supervisord takes it now'),
+    }),
+    result: z.strictObject({
+      from: z.string(),
+      to: z.string(),
+      faults: z
+        .array(z.strictObject({ file: z.string(), line: z.int(), message: z.string() }))
+        .describe('what supervisord refuses still'),
+    }),
+    errors: ['PROGRAM_INVALID', 'CONFIG_BROKEN', 'SUPERVISOR_FAULT'],
+    example: {
+      params: { file: '/etc/supervisor/conf.d/shop.conf' },
+      result: {
+        from: '/etc/supervisor/conf.d/shop.conf',
+        to: '/etc/supervisor/conf.d/shop.conf.quarantined',
+        faults: [],
+      },
+    },
+    cli: { command: 'program quarantine', positional: ['file'] },
+    judge: (params, { quarantine, principal }: Context) => quarantine.prepare(params, principal),
+    observe: (_params, context: Context) => observedSupervisor(context),
+    run: async (_params, { quarantine }: Context, move) => {
+      await quarantine.commit(move)
+      return move
+    },
   }),
 }

@@ -21,6 +21,8 @@ interface Row {
   other: Params
   /** Called before, for something to be there. */
   before?: [MethodName, Params]
+  /** Done before, on the disk. */
+  prepare?: () => void
   /** What a call that was cut short is told of. */
   observed: 'processes' | 'program' | 'supervisor' | 'tokens'
   /** Only admin.sock may. */
@@ -39,6 +41,8 @@ const sleeper = (name: string, more: object = {}) => ({
 })
 /** An earlier one of `p-restore`. */
 let revision = ''
+/** A file that supervisord refuses. */
+let blocking = ''
 
 /** In this order: the last ones take supervisord away. */
 const ROWS: Partial<Record<MethodName, Row>> = {
@@ -83,6 +87,16 @@ const ROWS: Partial<Record<MethodName, Row>> = {
     },
     other: { name: 'p-restore', revision: '0123456789abcdef' },
     observed: 'program',
+  },
+  'program.quarantine': {
+    get params() {
+      return { file: blocking }
+    },
+    other: { file: '/nowhere/x.conf' },
+    prepare: () => writeFileSync(blocking, 'stray\n'),
+    observed: 'supervisor',
+    isLocal: true,
+    isInstant: true,
   },
   'supervisor.reread': { params: {}, other: {}, observed: 'supervisor' },
   'supervisor.update': {
@@ -160,6 +174,7 @@ class Host {
 
 async function started(t: Scope, programs: Record<string, Settings> = PROGRAMS): Promise<Host> {
   const host = await supervisord(t, { programs })
+  blocking = join(host.programDir, 'blocking.conf')
   const config = `policy: { ${CONFIG}, logDirectories: ['${host.logDir}'], users: ['${userInfo().username}'], allowRoot: true }\n`
   const agent = await agentProcess(t, host, { config })
   const made = await new Host(host, agent).prepare()
@@ -200,11 +215,12 @@ await t.test('calls at the same time, another body, and a repeat after a restart
   const firsts = new Map<MethodName, Params>()
   await putPrograms(local)
   const isUp = async () => (await local.call('supervisor.info', {})).state === 'running'
-  for (const [method, { params, other, before, isLocal }] of rows)
+  for (const [method, { params, other, before, prepare, isLocal }] of rows)
     await t.test(method, async (t) => {
       await until(isUp, 'supervisord')
       const client = isLocal ? local : remote
       if (before) await client.call(before[0], before[1], { mutates: true })
+      prepare?.()
       const key = { idempotencyKey: keyOf(method) }
       const answers = await Promise.all(
         Array.from({ length: 5 }, () => client.call(method, { ...params, ...key }) as Promise<Params>),
@@ -257,8 +273,10 @@ await t.test('SIGKILL in the middle', async (t) => {
     await programs(local),
     await local.call('process.list', {}),
   ]
-  for (const [method, { params }] of instant)
+  for (const [method, { params, prepare }] of instant) {
+    prepare?.()
     await local.call(method, { ...params, idempotencyKey: keyOf(method) })
+  }
 
   // nothing that is asked of supervisord or of the tokens comes to an end
   await host.kill('SIGSTOP')

@@ -236,6 +236,7 @@ export async function parts(t: Test, options: PartsOptions = {}) {
     policy,
     programs: programs.service,
     graceful: programs.graceful,
+    quarantine: programs.quarantine,
     crontabs: crontabs.service,
     audit: new AuditService({ log: audit, paths }),
     doctor: new DoctorService({

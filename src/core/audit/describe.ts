@@ -16,7 +16,7 @@ export interface SeenCall {
 export type Done = { result: Record<string, unknown> } | { error: unknown }
 
 /** Parameters that say what a call is about, the best first. */
-const SUBJECTS = ['select', 'groups', 'process', 'name', 'token', 'id', 'run', 'user'] as const
+const SUBJECTS = ['select', 'groups', 'process', 'name', 'token', 'id', 'run', 'user', 'file'] as const
 const SUBJECT_MAX = 20
 const METHOD_CHARS = 64
 

@@ -1,5 +1,4 @@
 import { Accounts } from '../policy/accounts.ts'
-import { readConfigTree } from '../supervisor/config-tree.ts'
 import { hostFacts } from '../supervisor/host-facts.ts'
 import { judgeTree } from '../supervisor/verdict.ts'
 import { type Check, type Fault, UNASKED } from './check.ts'
@@ -20,15 +19,14 @@ export const supervisorFiles = ({ discover, pid, configFile }: DoctorHost): Chec
         fix: `grep -n -A4 '^supervisor:' ${word(configFile)}; ps -o pid,args -C supervisord`,
       }))
     }
-    const tree = await readConfigTree(mainFile, expansions)
-    const refused = (await judgeTree(tree, { expansions, facts: hostFacts(found, new Accounts()) })).map(
+    const refused = (await judgeTree(found, { expansions, facts: hostFacts(found, new Accounts()) })).map(
       ({ file, line, header, key, message }): Fault => ({
         severity: 'failure',
         message: `${file}:${line}: ${header === '' ? '' : `[${header}] `}${key === null ? '' : `${key}: `}${message}; supervisord refuses all of its files with it at the next reread or restart`,
         fix: `editor +${line} ${word(file)}`,
       }),
     )
-    const isTold = new Set(tree.errors.map(({ file, line, message }) => `${file}:${line}: ${message}`))
+    const isTold = new Set(found.errors.map(({ file, line, message }) => `${file}:${line}: ${message}`))
     const others = problems
       .filter((text) => !isTold.has(text))
       .map((message): Fault => ({ severity: 'warning', message }))

@@ -11,6 +11,7 @@ import type { SupervisorConnection } from '../supervisor/connection.ts'
 import type { Discovery } from '../supervisor/discovery.ts'
 import type { ProcessTable } from '../supervisor/process-table.ts'
 import type { StateWatch } from '../supervisor/state-watch.ts'
+import { configBroken } from './broken.ts'
 import { type ChangeRunner, HalfDone } from './change-runner.ts'
 import type { Prepared } from './draft.ts'
 import type { Intent, IntentStore } from './intent.ts'
@@ -21,7 +22,7 @@ import { programFiles } from './program-files.ts'
 import { type ProgramState, stateOf } from './program-state.ts'
 import { assertMine, invalidProgram, need } from './refusals.ts'
 import type { RevisionStore } from './revisions.ts'
-import { configBroken, type Trial } from './trial.ts'
+import type { Trial } from './trial.ts'
 import { NotUp, rolledBack, verifyUp } from './verify.ts'
 import { shownDefinition, viewOf } from './view.ts'
 
@@ -226,7 +227,7 @@ export class ProgramService {
   }
 
   async #failed({ change }: Prepared, error: unknown, principal: Principal): Promise<unknown> {
-    const { bus, trial } = this.#deps
+    const { bus, trial, discover } = this.#deps
     const stillUndoing = error instanceof HalfDone
     const reason = stillUndoing ? error.cause : error
     if (reason instanceof NotUp) {
@@ -245,7 +246,7 @@ export class ProgramService {
         `${error.message}; what was begun is undone as soon as that is possible, at the latest within a minute of it`,
         { facts: { program: change.program }, cause: reason },
       )
-    return trial.refusalOf(change, reason)
+    return await trial.refusalOf(change, reason, discover)
   }
 
   async #recover(program: string): Promise<void> {

@@ -12,6 +12,7 @@ import { IntentStore } from './intent.ts'
 import { keepRevisions, unkeepRevisions } from './keep.ts'
 import { Preparer } from './prepare.ts'
 import type { PresetBook } from './presets/book.ts'
+import { Quarantine } from './quarantine.ts'
 import { RevisionStore } from './revisions.ts'
 import { ProgramService } from './service.ts'
 import { Trial } from './trial.ts'
@@ -33,18 +34,21 @@ export class ProgramStack {
   readonly service: ProgramService
   readonly upkeep: Upkeep
   readonly graceful: GracefulVerbs
+  readonly quarantine: Quarantine
 
   constructor({ supervisor, policy, presets, runAs, bus, stateDir, logFolder, logger }: ProgramStackDeps) {
     const { table, groups, steps, watch, connection } = supervisor
     const intents = new IntentStore(join(stateDir, 'programs', 'pending'))
     const revisions = new RevisionStore(join(stateDir, 'programs'))
     const discover = () => supervisor.discover()
+    const onFiles = () => supervisor.readPrograms()
+    const accounts = new Accounts()
     const runner = new ChangeRunner({
       intents,
       groups,
       steps,
       table,
-      onFiles: () => supervisor.readPrograms(),
+      onFiles,
       keep: (intent) => keepRevisions(revisions, intent),
       unkeep: (intent) => unkeepRevisions(revisions, intent),
       stands: (intent) => this.service.stands(intent),
@@ -55,7 +59,7 @@ export class ProgramStack {
       runner,
       intents,
       revisions,
-      trial: new Trial({ accounts: new Accounts() }),
+      trial: new Trial({ accounts }),
       policy,
       connection,
       table,
@@ -72,6 +76,7 @@ export class ProgramStack {
       },
     })
     this.graceful = new GracefulVerbs({ table, revisions, presets, policy, runAs, discover })
+    this.quarantine = new Quarantine({ accounts, table, discover, onFiles })
     this.upkeep = new Upkeep({
       table,
       revisions,

@@ -12,6 +12,7 @@ import type { Overlay } from '../supervisor/config-tree.ts'
 import type { Discovery } from '../supervisor/discovery.ts'
 import { dryParse } from '../supervisor/dry-parse.ts'
 import { hostFacts } from '../supervisor/host-facts.ts'
+import { brokenBy } from './broken.ts'
 import type { Change } from './change-runner.ts'
 import type { Prepared } from './draft.ts'
 import { toBytes } from './ini/bytes.ts'
@@ -63,40 +64,22 @@ export class Trial {
     const verdict = await dryParse(discovery, overlayOf(change))
     if (!verdict.judged || verdict.fault === null) return
     const before = await dryParse(discovery)
-    if (before.judged && before.fault !== null) throw brokenBy(before.fault)
+    if (before.judged && before.fault !== null) throw brokenBy(before.fault, discovery)
     throw invalidProgram(change.program, [{ path: 'definition', message: `supervisord: ${verdict.fault}` }])
   }
 
   /** What a failure of a change is told as: a refusal of supervisord to read its files names the one at fault. */
-  refusalOf({ program, files }: Change, reason: unknown): unknown {
+  async refusalOf(
+    { program, files }: Change,
+    reason: unknown,
+    discover: () => Promise<Discovery>,
+  ): Promise<unknown> {
     if (!(reason instanceof AgentError) || reason.facts['fault'] !== 'CANT_REREAD') return reason
     const isOurs = files.some(({ path }) => reason.message.includes(path))
-    if (!isOurs) return brokenBy(reason.message)
+    if (!isOurs) return brokenBy(reason.message, await discover())
     const message = reason.message.replace(/^.*?CANT_REREAD: /, 'supervisord: ')
     return invalidProgram(program, [{ path: 'definition', message }])
   }
-}
-
-/** The refusal of a change because of a file that is not of it. */
-export function configBroken(faults: readonly ConfigError[]): AgentError {
-  const [first] = faults
-  const where = first ? `${first.file}:${first.line}: ${first.message}` : 'its configuration'
-  return new AgentError(
-    'CONFIG_BROKEN',
-    `supervisord refuses ${where}; nothing can be changed until that file is mended or moved away`,
-    { facts: { faults: faults.slice(0, FAULTS_MAX) } },
-  )
-}
-
-const FAULTS_MAX = 5
-
-function brokenBy(text: string): AgentError {
-  const file = /file: '([^']+)'/.exec(text)?.[1] ?? /'(\/[^']+)'/.exec(text)?.[1]
-  return new AgentError(
-    'CONFIG_BROKEN',
-    `supervisord refuses its configuration: ${text}; nothing can be changed until that is mended`,
-    { facts: file === undefined ? {} : { file } },
-  )
 }
 
 function overlayOf({ files }: Change): Overlay {

@@ -50,7 +50,7 @@ export async function validate(change: Change): Promise<Validation> {
   const faults = await judgeTree(tree, { expansions, facts })
   const issues =
     definition === null ? [] : [...issuesOf(definition), ...(await hostIssues(definition, change))]
-  const old = faults.some(({ file }) => !files.includes(file)) ? await faultsBefore(change, mainFile) : []
+  const old = faults.some(({ file }) => !files.includes(file)) ? await faultsBefore(change) : []
   const isOld = ({ file, message }: ConfigError) =>
     old.some((fault) => fault.file === file && fault.message === message)
   const foreign = faults.filter((fault) => !files.includes(fault.file))
@@ -72,9 +72,8 @@ export async function validate(change: Change): Promise<Validation> {
 }
 
 /** What supervisord refuses already, without the change. */
-async function faultsBefore({ discovery, facts }: Change, mainFile: string): Promise<ConfigError[]> {
-  const { expansions } = discovery
-  return await judgeTree(await readConfigTree(mainFile, expansions), { expansions, facts })
+async function faultsBefore({ discovery, facts }: Change): Promise<ConfigError[]> {
+  return await judgeTree(discovery, { expansions: discovery.expansions, facts })
 }
 
 /** The field that a key of the file stands for. */

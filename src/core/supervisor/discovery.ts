@@ -3,8 +3,8 @@ import { access, stat } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { dirname, isAbsolute } from 'node:path'
 import { type Expansions, environmentExpansions, expand } from './config-expand.ts'
-import type { ConfigSection } from './config-file.ts'
-import { readConfigTree } from './config-tree.ts'
+import type { ConfigError, ConfigSection } from './config-file.ts'
+import { type ConfigTree, readConfigTree } from './config-tree.ts'
 import { findProgramDir } from './discovery-folder.ts'
 import {
   parseSupervisordArgv,
@@ -27,6 +27,10 @@ export interface Discovery {
   /** The extension that it must have, without the dot. */
   programExt: string
   sections: ConfigSection[]
+  /** Every header of every file, in order; those of one section come several times. */
+  headers: ConfigTree['headers']
+  /** What supervisord refuses of the lines themselves. */
+  errors: ConfigError[]
   /** supervisord's own log; null when it has none that can be read as a file. */
   mainLog: string | null
   /** What stands in the way, each with the way out. */
@@ -127,17 +131,17 @@ async function isFile(path: string): Promise<boolean> {
   )
 }
 
-type ReadFiles = Pick<Discovery, 'includes' | 'files' | 'sections'>
+type ReadFiles = Omit<ConfigTree, 'problems'>
 
 async function readFiles(
   mainFile: string | null,
   expansions: Expansions,
   problems: string[],
 ): Promise<ReadFiles> {
-  if (mainFile === null) return { includes: [], files: [], sections: [] }
-  const { includes, files, sections, errors, problems: unread } = await readConfigTree(mainFile, expansions)
-  problems.push(...unread, ...errors.map(({ file, line, message }) => `${file}:${line}: ${message}`))
-  return { includes, files, sections }
+  if (mainFile === null) return { includes: [], files: [], sections: [], headers: [], errors: [] }
+  const { problems: unread, ...read } = await readConfigTree(mainFile, expansions)
+  problems.push(...unread, ...read.errors.map(({ file, line, message }) => `${file}:${line}: ${message}`))
+  return read
 }
 
 interface LogPlace {
