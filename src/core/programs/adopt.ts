@@ -1,6 +1,8 @@
 import { dirname } from 'node:path'
 import type { DefinitionIssue } from '../../protocol/program.ts'
 import { ProgramName } from '../../protocol/program-text.ts'
+import type { ConfigSection } from '../supervisor/config-file.ts'
+import type { Discovery } from '../supervisor/discovery.ts'
 import { cutSection } from './cut-section.ts'
 import type { FileChange } from './file-change.ts'
 import { IniDocument } from './ini/document.ts'
@@ -13,10 +15,14 @@ import type { ProgramState } from './program-state.ts'
 export function adopted(
   { name, at, file }: ProgramState,
   path: string,
+  { headers }: Pick<Discovery, 'headers'>,
 ): { text: string; others: FileChange[]; issues: DefinitionIssue[] } {
-  const issues = obstacles(name, at, path)
+  const sections = IniDocument.parse(file.text).sections()
+  // as it is written there: what was read has the folder of its file in place of %(here)s
+  const keys = sections.find(({ header }) => header === at.section.header)?.keys ?? at.section.keys
+  const issues = obstacles(name, { ...at, keys, headers }, path)
   if (issues.length > 0) return { text: '', others: [], issues }
-  const isAlone = IniDocument.parse(file.text).sections().length === 1
+  const isAlone = sections.length === 1
   const { section, rest } = isAlone
     ? { section: file.text, rest: null }
     : cutSection(file.text, at.section.header)
@@ -26,7 +32,13 @@ export function adopted(
 
 function obstacles(
   name: string,
-  { file, section, group }: ProgramState['at'],
+  {
+    file,
+    section,
+    group,
+    keys,
+    headers,
+  }: ProgramState['at'] & Pick<ConfigSection, 'keys'> & Pick<Discovery, 'headers'>,
   path: string,
 ): DefinitionIssue[] {
   const issues: DefinitionIssue[] = []
@@ -38,8 +50,11 @@ function obstacles(
     )
   if (group !== null)
     add(`it is in [group:${group}], whose processes have other names: take it out of "programs" there first`)
+  const more = headers.find((one) => one.header === section.header && one.file !== file)
+  if (more !== undefined)
+    add(`[${section.header}] goes on in ${more.file}:${more.line}: put it into one file first`)
   const isElsewhere = dirname(file) !== dirname(path)
-  for (const [key, value] of section.keys)
+  for (const [key, value] of keys)
     if (isElsewhere && value.includes('%(here)s'))
       issues.push({
         path: key,

@@ -165,7 +165,7 @@ export class Preparer {
   async #adopt(before: ProgramState, site: Site): Promise<Draft> {
     const base = await this.#base(before.name, before, { site, action: 'adopt' })
     if (before.at.source === 'managed') return { ...base, text: before.file.text, how: 'none' }
-    const { text: moved, others, issues } = adopted(before, base.path)
+    const { text: moved, others, issues } = adopted(before, base.path, site.discovery)
     if (issues.length > 0) return { ...base, text: null, how: 'none', issues }
     const { text, judged } = await this.#judged(before.name, moved, { site, isNew: true })
     return { ...base, text, judged, how: 'none', others, warnings: before.notes }
