@@ -136,7 +136,7 @@ const refused: Refused[] = [
 await t.test('hand-made files', async (t) => {
   const { change, host, stack, pids } = await programHost(t, { listener: false })
   mkdirSync(join(host.folder, 'more'))
-  const main = `${readFileSync(host.configFile, 'utf8').replace('conf.d/*.conf', 'conf.d/*.conf more/*.conf')}`
+  const main = readFileSync(host.configFile, 'utf8').replace('conf.d/*.conf', 'conf.d/*.conf more/*.conf')
   const write = (name: string, text: string) =>
     writeFileSync(join(host.folder, name), text.replace('MAIN', main))
   const read = (name: string) => readFileSync(join(host.folder, name), 'utf8')
