@@ -4,6 +4,8 @@ import type { RequestId } from '../protocol/frames.ts'
 interface Call {
   end: AbortController
   isKeyed: boolean
+  /** Why it may not go on any more, rights being what they are now; null while it may. */
+  whyForbidden: () => AgentError | null
   /** Settles when it has its answer. */
   served: Promise<void>
 }
@@ -24,8 +26,8 @@ export class CallsInFlight {
   }
 
   /** Runs a call, which must not reject; it is in flight until then, unless it is given up. */
-  async run(id: RequestId, { isKeyed }: Pick<Call, 'isKeyed'>, serve: Serve): Promise<void> {
-    const call: Call = { end: new AbortController(), isKeyed, served: Promise.resolve() }
+  async run(id: RequestId, about: Pick<Call, 'isKeyed' | 'whyForbidden'>, serve: Serve): Promise<void> {
+    const call: Call = { ...about, end: new AbortController(), served: Promise.resolve() }
     const isOpen = () => this.#calls.get(id) === call
     this.#calls.set(id, call)
     call.served = serve(call.end.signal, isOpen).finally(() => {
@@ -45,6 +47,14 @@ export class CallsInFlight {
   abandon(): void {
     for (const { end, isKeyed } of this.#calls.values())
       if (!isKeyed) end.abort(new AgentError('CANCELLED', 'the connection ended'))
+  }
+
+  /** Rights have changed: ends each call that has lost one, with a key or without. */
+  endForbidden(): void {
+    for (const { end, whyForbidden } of this.#calls.values()) {
+      const why = whyForbidden()
+      if (why) end.abort(why)
+    }
   }
 
   /** Tells every call to end. */

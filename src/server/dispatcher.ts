@@ -93,10 +93,12 @@ export class Dispatcher {
       ])
     const judged = await judgeCall(call, source)
     if (!method.mutating) return await this.#run(call, judged)
-    const run = (hasKey: boolean) =>
-      record.around((isRecorded) =>
+    const run = (hasKey: boolean) => {
+      assertAllowed(source.signal)
+      return record.around((isRecorded) =>
         this.#run(call, judged, [...(hasKey ? [] : [NO_KEY]), ...(isRecorded ? [] : [NO_AUDIT])]),
       )
+    }
     if (key === undefined) return await run(true)
     return await this.#keys.run(
       {
@@ -109,7 +111,8 @@ export class Dispatcher {
         observe: () => judged.observe(),
       },
       run,
-      isRefusal,
+      // by then it has begun
+      (error) => error !== source.signal.reason && isRefusal(error),
     )
   }
 
@@ -141,6 +144,12 @@ function withWarnings(result: Result, warnings: readonly Warning[]): Result {
   const more = told.length - WARNINGS_MAX
   const shown = more > 0 ? [...told.slice(0, WARNINGS_MAX), `and ${more} more like these`] : told
   return { ...result, warnings: [...own, ...shown] }
+}
+
+/** A right that ended while its call was judged. @throws {AgentError} FORBIDDEN, with `facts.begun` false */
+function assertAllowed({ aborted, reason }: AbortSignal): void {
+  if (!aborted || !(reason instanceof AgentError) || reason.code !== 'FORBIDDEN') return
+  throw new AgentError(reason.code, reason.message, { facts: { ...reason.facts, begun: false } })
 }
 
 /** Of other errors, those that say so themselves. */

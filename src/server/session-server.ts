@@ -19,7 +19,7 @@ export class SessionServer {
   readonly #sessions = new Set<Session>()
   /** Closed ones with calls that go on. */
   readonly #leftBehind = new Set<Session>()
-  #undo: (() => void) | null = null
+  #undo: (() => void)[] = []
   #timers: NodeJS.Timeout[] = []
 
   constructor(deps: { services: Services; dispatcher: Dispatcher; limits: Limits; logger: Logger }) {
@@ -34,9 +34,15 @@ export class SessionServer {
   }
 
   start(): void {
-    this.#undo = this.#services.bus.onPublish(() => {
-      for (const session of this.#sessions) session.pump()
-    })
+    const { bus, tokens } = this.#services
+    this.#undo = [
+      bus.onPublish(() => {
+        for (const session of this.#sessions) session.pump()
+      }),
+      tokens.onChange(() => {
+        for (const session of [...this.#sessions, ...this.#leftBehind]) session.rightsChanged()
+      }),
+    ]
     const sweep = setInterval(() => {
       const nowMs = performance.now()
       for (const session of this.#sessions) session.look(nowMs)
@@ -55,7 +61,7 @@ export class SessionServer {
     const sessions = [...this.#sessions, ...this.#leftBehind]
     await atMost(LAST_ANSWERS_MS, Promise.all(sessions.map((session) => session.shutDown())))
     for (const session of sessions) session.giveUp()
-    this.#undo?.()
+    for (const undo of this.#undo) undo()
     for (const timer of this.#timers) clearInterval(timer)
   }
 

@@ -9,6 +9,7 @@ import { CallsInFlight } from './calls-in-flight.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import { notification } from './event-frames.ts'
 import { readFrame } from './frame.ts'
+import { heldRights } from './held-rights.ts'
 import { helloFrame } from './hello.ts'
 import type { Limits } from './limits.ts'
 import type { Link, LinkUser } from './link.ts'
@@ -78,8 +79,11 @@ export class Session implements LinkUser {
     const refusal = this.#whyNot(request, over)
     if (refusal) return this.#refuse(request, asked, refusal)
     const isKeyed = request.params?.['idempotencyKey'] !== undefined
+    const whyForbidden = heldRights(request.method, this.#deps.principal)
     void this.#calls
-      .run(asked, { isKeyed }, (signal, isOpen) => this.#serve(request, asked, { signal, isOpen }))
+      .run(asked, { isKeyed, whyForbidden }, (signal, isOpen) =>
+        this.#serve(request, asked, { signal, isOpen }),
+      )
       .then(() => this.#leaveWhenDone())
   }
 
@@ -100,6 +104,11 @@ export class Session implements LinkUser {
     this.#calls.abandon()
     this.#streams.stop()
     this.#deps.onClosed(this)
+  }
+
+  /** Rights have changed, of this session or another: what has lost its right ends, also when its caller has left. */
+  rightsChanged(): void {
+    this.#calls.endForbidden()
   }
 
   /** Tells every call to end, because the agent stops. @returns when each has its answer */

@@ -2,6 +2,7 @@ import { AgentError } from '../../protocol/errors.ts'
 import { ROLES, type Scope } from '../../protocol/scopes.ts'
 import { ROTATION_GRACE_MS } from '../../protocol/token.ts'
 import { mayUseProgram, type Principal, seesAllPrograms } from './principal.ts'
+import type { TokenChangeListener } from './token-changes.ts'
 import type { TokenRecord } from './token-file.ts'
 import { findToken } from './token-set.ts'
 import type { TokenWish } from './token-wish.ts'
@@ -24,6 +25,11 @@ export class TokenService {
 
   constructor(deps: { store: TokenStore }) {
     this.#store = deps.store
+  }
+
+  /** Calls the listener after each change of rights is in force. @returns the undo */
+  onChange(listener: TokenChangeListener): () => void {
+    return this.#store.onChange(listener)
   }
 
   list(): TokenView[] {

@@ -8,7 +8,7 @@ import type { Entry } from './process-table.ts'
 export interface RowOptions {
   /** For each process. */
   timeoutMs: number
-  /** Aborts the call as a whole: CANCELLED, SHUTTING_DOWN. */
+  /** Aborts the call as a whole: CANCELLED, SHUTTING_DOWN. With FORBIDDEN what is not done yet has rows that say it. */
   signal: AbortSignal
   /** Aborts when the supervisord that is asked ends: no other one that takes its place goes on with it. */
   run: AbortSignal
@@ -30,7 +30,7 @@ export interface Turn {
 
 /**
  * Does something with each process, all at once. What fails, and what is not done in time, is in its row.
- * @throws the reason of the call's own signal
+ * @throws the reason of the call's own signal, unless that is the end of a right
  */
 export async function eachRow(
   entries: readonly Entry[],
@@ -54,6 +54,8 @@ export async function eachRow(
       (error: unknown) => {
         if (deadline.aborted)
           return failedRow(name, 'TIMEOUT', `${name} is still ${options.stateOf(name)}; ${goesOn(turn)}`)
+        const lost = lostRight(options.signal)
+        if (lost) return failedRow(name, lost.code, `${lost.message}; ${goesOn(turn)}`)
         if (options.signal.aborted) return failedRow(name, 'CANCELLED', `cancelled; ${goesOn(turn)}`)
         if (error instanceof AgentError) return failedRow(name, error.code, error.message)
         throw error
@@ -63,8 +65,13 @@ export async function eachRow(
     return result
   }
   const results = await Promise.all(entries.map(row))
-  options.signal.throwIfAborted()
+  if (!lostRight(options.signal)) options.signal.throwIfAborted()
   return results
+}
+
+/** A caller whose right was taken away: what became of the call is kept as it was, done and not done. */
+function lostRight({ aborted, reason }: AbortSignal): AgentError | null {
+  return aborted && reason instanceof AgentError && reason.code === 'FORBIDDEN' ? reason : null
 }
 
 export function failedRow(process: string, code: ErrorCode, message: string): ProcessResult {

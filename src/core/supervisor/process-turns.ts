@@ -12,6 +12,7 @@ export class ProcessTurns {
 
   /** Runs a task when its turn comes, unless the signal aborts before. */
   async run(name: string, signal: AbortSignal, task: () => Promise<boolean>): Promise<boolean> {
+    signal.throwIfAborted() // who has given up takes nobody's place
     this.#left.get(name)?.abort(replaced())
     const leaveQueue = this.#queue(name)
     signal.addEventListener('abort', leaveQueue, { once: true })
