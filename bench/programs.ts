@@ -1,8 +1,9 @@
 /**
  * Changes of programs over admin.sock: a put of a new one, another process more, a rolling restart, a plan among 300
- * files; beside the first, what writing the file and `supervisorctl update` take. Run: npx tsx bench/programs.ts
+ * files; beside the first, what writing the file and `supervisorctl update` take. And how long a process of a scaled program
+ * runs twice after such an update. Run: npx tsx bench/programs.ts
  */
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { type AgentClient, connect } from '../src/client/index.ts'
@@ -17,7 +18,11 @@ const PLANS = 21
 const ROLLED = 10
 const MAX_UNAVAILABLE = 2
 const SAMPLE_MS = 20
-const BARS = { put: 1_800, plan: 150 }
+const BARS = { put: 1_800, plan: 150, surplus: 1_000 }
+/** Notes when it starts and when it is told to stop, nanoseconds. */
+const NOTING =
+  'note() { echo "$SUPERVISOR_GROUP_NAME $1 $(date +%s%N)" >> "$0.log"; }\n' +
+  'trap "note TERM; exit 0" TERM\nnote start\nwhile :; do sleep 0.01; done\n'
 
 const definition = (name: string, processes = 1) => ({
   name,
@@ -60,6 +65,30 @@ await bench(async () => {
   await client.call('program.scale', { name: 'scaled', processes: 5 })
   const after = await pidsOf(client, 'scaled')
   const replaced = [...before].filter(([name, pid]) => after.get(name) !== pid).length
+
+  say('an update by a person after a scale')
+  const surplus: number[] = []
+  for (let round = 0; round < ROUNDS; round++) {
+    const name = `twice${round}`
+    const script = join(supervisor.folder, `${name}.sh`)
+    writeFileSync(script, NOTING)
+    const command = `/bin/sh ${script}`
+    await client.call('program.put', {
+      definition: { ...definition(name), startSecs: 0, command },
+      verifyMs: 0,
+    })
+    await client.call('program.scale', { name, processes: 2 })
+    await supervisor.ctl('update', name)
+    const noted = (group: string, what: string) =>
+      readFileSync(`${script}.log`, 'utf8')
+        .split('\n')
+        .map((line) => line.split(' '))
+        .filter(([of, did]) => of === group && did === what)
+        .map(([, , at]) => Number(at) / 1e6)
+        .at(-1)
+    while (noted(`${name}.surge1`, 'TERM') === undefined) await setTimeout(SAMPLE_MS)
+    surplus.push((noted(`${name}.surge1`, 'TERM') ?? 0) - (noted(name, 'start') ?? 0))
+  }
 
   say(`rolling restart of ${ROLLED}`)
   await client.call('program.put', { definition: definition('rolled', ROLLED) })
@@ -108,6 +137,13 @@ await bench(async () => {
         verdict(median(times.put) <= BARS.put),
       ],
       ['scale 4 to 5: pids replaced', replaced, '-', '0', verdict(replaced === 0)],
+      [
+        'a process twice after supervisorctl update of a scaled program: up to its stop signal, ms',
+        spread(surplus),
+        '-',
+        `≤ ${BARS.surplus}`,
+        verdict(Math.max(...surplus) <= BARS.surplus),
+      ],
       [
         `rolling restart of ${ROLLED}, ${MAX_UNAVAILABLE} at a time: fewest RUNNING`,
         fewest,

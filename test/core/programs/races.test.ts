@@ -1,7 +1,7 @@
 // Programs among others who change them at the same moment: a second panel, a person at a shell, an end of supervisord
 // or of the agent.
 import { execFile } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -80,8 +80,15 @@ await t.test('a scaled program and those who do not know of that', async (t) => 
   const host = await supervisord(t)
   const undo: (() => unknown)[] = []
   const first = await programsAt({ teardown: (task) => undo.push(task) }, host, { stateDir })
+  const worker = join(host.folder, 'worker.sh')
+  writeFileSync(
+    worker,
+    'trap \'echo "$SUPERVISOR_GROUP_NAME" >> "$0.log"; exit 0\' TERM\nwhile :; do sleep 0.1; done\n',
+  )
+  /** The groups whose processes got their stop signal, one for each. */
+  const signalled = () => (existsSync(`${worker}.log`) ? readFileSync(`${worker}.log`, 'utf8') : '')
   const scaled = async ({ change }: ProgramHost, name: string) => {
-    await change(put(name, { processes: 2 }), { verifyMs: 0 })
+    await change(put(name, { processes: 2, command: `/bin/sh ${worker}` }), { verifyMs: 0 })
     await change({ action: 'scale', name, processes: 5 }, { verifyMs: 0 })
   }
   await scaled(first, 'web')
@@ -101,10 +108,13 @@ await t.test('a scaled program and those who do not know of that', async (t) => 
   const programs = await programsAt(t, host, { stateDir })
   await t.test('an update by a person', async (t) => {
     await programs.stack.waitState('web.surge1:web_04', 'RUNNING')
+    t.equal(signalled(), '', 'nobody was told to stop before')
     t.equal((await host.ctl('update')).code, 0)
     const updatedAt = Date.now()
-    await until(() => surges(host).length === 0, 'the surge file to go')
+    await until(() => signalled().split('web.surge1\n').length === 4, 'the surplus to get its stop signal')
     t.ok(Date.now() - updatedAt < 5_000)
+    t.equal(signalled().split('web\n').length, 3, 'the two of the own group were restarted by the update')
+    await until(() => surges(host).length === 0, 'the surge file to go')
     await until(async () => (await running(host, 'web')).length === 5, 'the right number to run')
     t.strictSame(await running(host, 'web'), numbers('web', 5), 'each of them once')
     t.match(await programs.programs.service.get('web', ADMIN), { processes: 5 })
