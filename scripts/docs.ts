@@ -229,8 +229,9 @@ function configSection(): string {
   const rows = fieldsOf(inputOf(Config)).flatMap(({ path, schema }) => {
     if (schema.properties) return []
     // the schema's own default is the name of whatever host this runs on
-    const value = path === 'name' ? "the host's name" : code(schema.default)
-    return [[`\`${path}\``, typeOf(schema), value, limitsOf(schema), meaningOf(schema)]]
+    const value = schema.default === undefined ? '' : code(schema.default)
+    const byDefault = path === 'name' ? "the host's name" : value
+    return [[`\`${path}\``, typeOf(schema), byDefault, limitsOf(schema), meaningOf(schema)]]
   })
   return table(['key', 'type', 'default', 'limits', 'meaning'], rows)
 }

@@ -42,7 +42,7 @@ const TYPES: Record<string, string> = {
 
 /** What was expected, in the words of who writes the file. */
 function expected(issue: z.core.$ZodIssue): string {
-  if (/^expected |not part of this version/.test(issue.message)) return issue.message
+  if (issue.message.startsWith('expected ')) return issue.message
   const { code } = issue
   if (code === 'invalid_type') return `expected ${TYPES[issue.expected] ?? issue.expected}`
   if (code === 'invalid_value') return `expected one of ${issue.values.join(', ')}`

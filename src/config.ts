@@ -7,6 +7,7 @@ import { isNetwork, urlProblem } from './config-address.ts'
 import { ConfigError, explain, lineOf, yamlWords } from './config-error.ts'
 import { readConfigText } from './config-owner.ts'
 import { panelFilesProblem, panelProblem, panelUrlProblem } from './config-panel.ts'
+import { Schedules } from './config-schedules.ts'
 import { tlsProblem } from './config-tls.ts'
 import { Pins } from './core/panel/pins.ts'
 import { Glob } from './protocol/names.ts'
@@ -128,7 +129,7 @@ export const Config = z.strictObject({
     allowSupervisorShutdown: z.boolean().default(false),
     readOnly: z.boolean().default(false),
   }),
-  schedules: z.array(z.never('schedules are not part of this version')).default([]),
+  schedules: Schedules.default([]).describe('starts, stops and restarts of programs by the clock'),
   log: section({
     level: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace']).default('info'),
   }),

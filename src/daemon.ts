@@ -30,6 +30,7 @@ import { Policy } from './core/policy/policy.ts'
 import { PresetBook } from './core/programs/presets/book.ts'
 import { PRESETS } from './core/programs/presets/index.ts'
 import { ProgramStack } from './core/programs/stack.ts'
+import type { ScheduleClock } from './core/schedules/clock.ts'
 import { SupervisorStack } from './core/supervisor/stack.ts'
 import { atMost } from './lib/at-most.ts'
 import { isoTime } from './lib/iso-time.ts'
@@ -53,6 +54,8 @@ const LOG_FOLDER = '/var/log/supervisor'
 const SOCKET_GROUP = 'supervisor-agent'
 /** A supervisord that hangs does not hold up the end of the agent. */
 const SUPERVISOR_STOP_MS = 2_000
+/** Nor does what a schedule has begun. */
+const SCHEDULES_STOP_MS = 1_500
 
 export interface Daemon {
   /** Where it listens for WebSockets; null when TCP is off. */
@@ -161,6 +164,7 @@ async function build(
       },
       panel,
       cron: cronDaemon,
+      schedules: () => schedules?.list() ?? [],
     },
     bus,
     processes: supervisor.processes,
@@ -182,9 +186,10 @@ async function build(
       cron: cronDaemon,
     }),
   }
+  const dispatcher = new Dispatcher({ keys, audit, limits: LIMITS, logger })
   const sessions = new SessionServer({
     services,
-    dispatcher: new Dispatcher({ keys, audit, limits: LIMITS, logger }),
+    dispatcher,
     limits: LIMITS,
     logger,
   })
@@ -262,6 +267,13 @@ async function build(
     closing.push(() => dialOut.stop())
   }
 
+  const schedules =
+    config.schedules.length === 0
+      ? null
+      : await scheduleClock(config.schedules, { services, dispatcher, logger })
+  schedules?.start()
+  teardown.defer(() => atMost(SCHEDULES_STOP_MS, schedules?.stop() ?? Promise.resolve()))
+
   const chores = new Chores({ logger })
   teardown.defer(() => chores.stop())
   chores.add('reconcile', '7 * * * * *', () => supervisor.connection.isUp && supervisor.observer.reconcile())
@@ -292,6 +304,22 @@ async function build(
       await teardown.run()
     },
   }
+}
+
+/** Loaded only where there are any. */
+async function scheduleClock(
+  rules: Config['schedules'],
+  { logger, ...deps }: { services: Services; dispatcher: Dispatcher; logger: Logger },
+): Promise<ScheduleClock> {
+  const [{ ScheduleClock: Clock }, { carryOut }] = await Promise.all([
+    import('./core/schedules/clock.ts'),
+    import('./server/scheduled-calls.ts'),
+  ])
+  return new Clock({
+    rules,
+    carryOut: (number, rule, signal) => carryOut(number, rule, { ...deps, signal }),
+    logger,
+  })
 }
 
 function panelLink(

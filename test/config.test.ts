@@ -228,7 +228,30 @@ const bad: Record<string, [string, string]> = {
     'log: { level: verbose }',
     '1: log.level: expected one of fatal, error, warn, info, debug, trace',
   ],
-  'a schedule': ["schedules:\n  - at: '0 4 * * *'", '2: schedules.0: schedules are not part of this version'],
+  'a schedule that says too little': [
+    "schedules:\n  - at: '0 4 * * *'\n    action: stop",
+    '2: schedules.0.select: expected a list',
+  ],
+  'a schedule at no time': [
+    "schedules:\n  - action: stop\n    select: [web]\n    at: '0 25 * * *'",
+    '4: schedules.0.at: ',
+  ],
+  'a schedule that programs read in two ways': [
+    "schedules: [{ action: stop, select: [web], at: '0 0 13 * 5' }]",
+    '1: schedules.0.at: expected a schedule: days of the month and of the week together mean different things to different programs',
+  ],
+  'a schedule at the start of the host': [
+    "schedules: [{ action: stop, select: [web], at: '@reboot' }]",
+    '1: schedules.0.at: expected a schedule: the agent does nothing at the start of the host',
+  ],
+  'a schedule in no zone': [
+    "schedules: [{ action: stop, select: [web], at: '0 4 * * *', timezone: Mars/Olympus }]",
+    '1: schedules.0.timezone: expected UTC, or a zone that this host has in /usr/share/zoneinfo, such as Europe/Berlin',
+  ],
+  'a schedule with a mode that it has not': [
+    "schedules: [{ action: stop, select: [web], at: '0 4 * * *', mode: rolling }]",
+    '1: schedules.0.mode: expected only with action: restart',
+  ],
   'an alias that points nowhere': [
     'name: *other',
     '1: an alias (*) that points nowhere, or aliases of aliases',

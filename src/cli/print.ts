@@ -86,6 +86,7 @@ const PRINTERS: { [M in MethodName]?: Printer<M> } = {
         supervisor.exitStatuses ? "from supervisord's log" : "unknown: supervisord's log cannot be read",
       ],
       ['cron', cron.alive ? `running (${cron.flavour})` : 'not running'],
+      ...(info.schedules ?? []).map((one) => ['schedule', scheduleText(one)] as const),
       ['policy', info.policyDigest],
     ]),
   'token.list': ({ tokens }) =>
@@ -147,6 +148,14 @@ function panelText({ state, since, lastClose }: ResultOf<'agent.info'>['panel'])
   if (state === 'off') return 'off'
   const last = lastClose && `; last: ${lastClose.reason} (${lastClose.code ?? 'no code'}, ${lastClose.at})`
   return `${state} since ${since}${last ?? ''}`
+}
+
+function scheduleText(one: NonNullable<ResultOf<'agent.info'>['schedules']>[number]): string {
+  const { schedule, at, timezone, action, mode, select, next, running, lastRun } = one
+  const what = mode === undefined || mode === 'hard' ? action : `${mode} ${action}`
+  const last = lastRun && `last ${lastRun.ok ? 'done' : 'FAILED'} at ${lastRun.startedAt}`
+  const parts = [running ? 'runs now' : last, next && `next at ${next}`].filter(Boolean)
+  return `${schedule}: ${what} ${select.join(' ')} at ${at} (${timezone}); ${parts.join('; ')}`
 }
 
 function hostOf({ host, port }: { host: string; port: number }): string {

@@ -1,10 +1,12 @@
 import * as z from 'zod'
+import type { Principal } from '../core/access/principal.ts'
 import { Finding } from '../protocol/doctor.ts'
 import { SupervisorState } from '../protocol/events.ts'
 import { PROTOCOL_VERSION } from '../protocol/limits.ts'
 import { query } from '../protocol/method.ts'
 import { Instant } from '../protocol/names.ts'
-import type { Context } from './context.ts'
+import { ShownSchedule } from '../protocol/schedule.ts'
+import type { AgentFacts, Context } from './context.ts'
 
 export const agentMethods = {
   'agent.info': query({
@@ -46,6 +48,10 @@ export const agentMethods = {
           .describe("false: supervisord's main log cannot be read, so exits have no status"),
       }),
       cron: z.strictObject({ alive: z.boolean(), flavour: z.enum(['debian', 'cronie', 'unknown']) }),
+      schedules: z
+        .array(ShownSchedule)
+        .optional()
+        .describe('of the config, where there are any; for those who may see all programs'),
       policyDigest: z.string(),
     }),
     errors: [],
@@ -74,7 +80,7 @@ export const agentMethods = {
       },
     },
     cli: { command: 'info' },
-    run: (_params, { agent, bus, supervisor, policy }: Context) => ({
+    run: (_params, { agent, bus, supervisor, policy, principal }: Context) => ({
       name: agent.name,
       version: agent.version,
       protocol: PROTOCOL_VERSION,
@@ -85,6 +91,7 @@ export const agentMethods = {
       panel: agent.panel(),
       supervisor: supervisor.brief(),
       cron: agent.cron(),
+      ...schedulesFor(agent, principal),
       policyDigest: policy.digest,
     }),
   }),
@@ -118,4 +125,10 @@ export const agentMethods = {
     },
     run: async (_params, { doctor, principal }: Context) => ({ findings: await doctor.findings(principal) }),
   }),
+}
+
+/** They name programs. */
+function schedulesFor(agent: AgentFacts, { programs }: Principal) {
+  const shown = programs.includes('*') ? agent.schedules() : []
+  return shown.length === 0 ? {} : { schedules: shown }
 }

@@ -16,6 +16,7 @@ import type { Entry } from '../core/supervisor/process-table.ts'
 import type { SupervisorService } from '../core/supervisor/supervisor-service.ts'
 import type { RequestId } from '../protocol/frames.ts'
 import type { Violation } from '../protocol/policy.ts'
+import type { ShownSchedule } from '../protocol/schedule.ts'
 
 /** What the agent says of itself. */
 export interface AgentFacts {
@@ -30,6 +31,8 @@ export interface AgentFacts {
     lastClose?: { at: string; code?: number; reason: string }
   }
   cron(): CronDaemon
+  /** Those of the config. */
+  schedules(): ShownSchedule[]
 }
 
 /** Everything that methods work with, built once by daemon.ts. */

@@ -226,6 +226,7 @@ export async function parts(t: Test, options: PartsOptions = {}) {
       listen: () => null,
       panel: () => ({ state: 'off', since: '2026-11-22T09:00:00.000Z' }),
       cron: () => ({ alive: false, flavour: 'unknown' }),
+      schedules: () => [],
       ...options.agent,
     },
     bus,

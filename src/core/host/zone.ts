@@ -6,6 +6,7 @@ import { changesAround, offsetAt, type PosixZone, parsePosixZone, type ZoneChang
 const HEADER_BYTES = 44
 const TYPE_BYTES = 6
 const LOCAL = '/etc/localtime'
+const ZONES = '/usr/share/zoneinfo'
 
 /** When the offset from UTC of one place changes. */
 export class Zone {
@@ -68,6 +69,21 @@ export function localZone(path = LOCAL): Zone {
     throw error
   }
   return parseZone(bytes, nameOf(path))
+}
+
+/**
+ * The zone of that name, such as `Europe/Berlin`; null where this host has none.
+ * @throws {Error} when its file is not a time zone
+ */
+export function namedZone(name: string, folder = ZONES): Zone | null {
+  if (name === UTC.name) return UTC
+  if (!/^[A-Za-z0-9_+-]{1,32}(?:\/[A-Za-z0-9_+-]{1,32}){0,2}$/.test(name)) return null
+  try {
+    return parseZone(readFileSync(`${folder}/${name}`), name)
+  } catch (error) {
+    if (error instanceof Error && 'code' in error) return null
+    throw error
+  }
 }
 
 /** @throws {Error} when those bytes are not a time zone */
