@@ -1,11 +1,23 @@
 // Definitions that would harm the host, through the real dispatcher: each is refused, its field named, and not a byte
 // of the configuration is another afterwards.
 import { createHash } from 'node:crypto'
-import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname, join } from 'node:path'
 import t from 'tap'
+import { LOCAL_ADMIN } from '../../src/core/access/local-principals.ts'
 import { HOSTILE } from '../core/programs/hostile-definitions.ts'
 import { type Supervisord, supervisord } from '../fixtures/supervisord.ts'
+import { until } from '../fixtures/wait.ts'
 import { failure, parts, somebody } from './support.ts'
 
 type Row = [it: string, fields: Record<string, unknown>, path: string]
@@ -99,6 +111,104 @@ await t.test('a hostile definition changes nothing', async (t) => {
   t.equal(hashOf(host), before, 'the configuration is as it was')
   t.strictSame(under(join(dirname(tokensFile), 'programs')), [], 'nothing was begun')
   t.notMatch(lines.join(''), /SECRET_VALUE/)
+})
+
+await t.test('no program gets the log of another, nor any file that is there', async (t) => {
+  const kept = { command: 'sleep 600', startsecs: 0, stdout_logfile_maxbytes: 0 }
+  const host = await supervisord(t, { programs: { db: { command: 'sleep 600', startsecs: 0 }, kept } })
+  const { logDir, folder, mainLog } = host
+  const log = (name: string) => join(logDir, name)
+  for (const name of ['db.out.1', 'other.log', 'app-1.log', 'web-9.log', 'old.log.3'])
+    writeFileSync(log(name), 'SECRET_LINE\n')
+  await until(() => existsSync(log('db.out')), 'the log of db')
+  symlinkSync(log('db.out'), log('soft.log'))
+  linkSync(log('db.out'), log('hard.log'))
+  symlinkSync(log('target.log'), log('led.log'))
+  host.writeProgram('led', { command: 'sleep 600', autostart: false, stdout_logfile: log('led.log') })
+  host.writeProgram('eventlistener:hears', {
+    command: 'sleep 600',
+    events: 'TICK_3600',
+    autostart: false,
+    stderr_logfile: log('hears.log'),
+  })
+  const { dispatcher, context } = await parts(t, {
+    url: host.url,
+    policy: { users: ['nobody'], logDirectories: [logDir, folder] },
+  })
+  const scopes = new Set(['read', 'logs', 'control', 'program'] as const)
+  const narrow = context(somebody({ scopes, programs: ['web-*'], users: ['nobody'] }))
+  const wider = context(somebody({ scopes, programs: ['web-*', 'db'], users: ['nobody'] }))
+  const base = { command: '/bin/sleep 600', user: 'nobody', startSecs: 0, redirectStderr: true }
+  let calls = 0
+  const put = (definition: object, as = narrow) =>
+    dispatcher.dispatch(
+      'program.put',
+      { definition: { ...base, ...definition }, verifyMs: 0, idempotencyKey: `log-claims-${++calls}` },
+      as,
+    )
+
+  const before = readFileSync(log('db.out.1'), 'utf8')
+  const always = { stdoutLogfileMaxBytes: 0 }
+  const rows: [it: string, fields: object, key?: string][] = [
+    ['a live log', { stdoutLogfile: log('db.out') }],
+    ['a live log, never rotated', { stdoutLogfile: log('db.out'), ...always }],
+    ['a live log that never rotates', { stdoutLogfile: log('kept.out') }],
+    ['both never rotated', { stdoutLogfile: log('kept.out'), ...always }],
+    ['errors into it', { redirectStderr: false, stderrLogfile: log('kept.out') }, 'stderrLogfile'],
+    ['a backup', { stdoutLogfile: log('db.out.1') }],
+    ['a backup to come', { stdoutLogfile: log('db.out.7'), ...always }],
+    ['a log whose backup is there', { stdoutLogfile: log('old.log') }],
+    ['the log of an event listener, not there yet', { stdoutLogfile: log('hears.log') }],
+    ['any file in a root', { stdoutLogfile: log('other.log') }],
+    ['one of several', { processes: 2, stdoutLogfile: log('app-%(process_num)d.log') }],
+    ['its default, when that is there', { name: 'web-9' }],
+    ['a link to a log', { stdoutLogfile: log('soft.log') }],
+    ['a second name of a log', { stdoutLogfile: log('hard.log'), ...always }],
+    ['where the link of a log leads, not there yet', { stdoutLogfile: log('target.log') }],
+    ["supervisord's own log", { stdoutLogfile: mainLog, ...always }],
+    ['a backup of it to come', { stdoutLogfile: `${mainLog}.1` }],
+  ]
+  for (const [it, fields, path = 'stdoutLogfile'] of rows) {
+    const error = await failure(put({ name: 'web-0', ...fields }))
+    t.match(error, { code: 'POLICY_DENIED', facts: { rule: 'policy.logDirectories', path } }, it)
+    t.notMatch(
+      `${error.message}${JSON.stringify(error.facts)}`,
+      /of db|program:|hears:|conf\.d/,
+      `${it}: names nobody`,
+    )
+  }
+  t.match(await failure(put({ name: 'web-0', stdoutLogfile: log('db.out') }, wider)), {
+    message: /is a log of db/,
+  })
+  t.equal(readFileSync(log('db.out.1'), 'utf8'), before)
+  t.match(
+    await dispatcher.dispatch(
+      'program.plan',
+      { definition: { name: 'web-0', ...base, stdoutLogfile: log('other.log') } },
+      context(LOCAL_ADMIN),
+    ),
+    { errors: [], warnings: [/other\.log is there already/] },
+    'root is warned',
+  )
+
+  await put({ name: 'web-1' })
+  t.ok(existsSync(log('web-1.log')))
+  await put({ name: 'web-1', command: '/bin/sleep 601' })
+  await dispatcher.dispatch('program.delete', { name: 'web-1', idempotencyKey: 'log-claims-gone' }, narrow)
+  await put({ name: 'web-1' })
+  t.match(await failure(put({ name: 'web-2', startSecs: 1, command: '/bin/false' })), { code: 'ROLLED_BACK' })
+  t.ok(existsSync(log('web-2.log')))
+  await put({ name: 'web-2' })
+  t.pass('its own logs, of a former life or a change that was undone, are its own')
+  t.match(await failure(put({ name: 'web-3', stdoutLogfile: log('web-1.log') })), { code: 'POLICY_DENIED' })
+  rmSync(log('web-1.log'))
+  linkSync(log('db.out'), log('web-1.log'))
+  const scale = { name: 'web-1', processes: 1, idempotencyKey: 'log-claims-scale' }
+  t.match(
+    await failure(dispatcher.dispatch('program.scale', scale, narrow)),
+    { code: 'POLICY_DENIED' },
+    'one that was made a second name of a log',
+  )
 })
 
 /** Of names, modes, times and content of all that supervisord reads. */

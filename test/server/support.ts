@@ -300,11 +300,11 @@ const NO_STREAMS: CallSource['streams'] = {
 /** The error that a call ends with. */
 export async function failure(
   call: Promise<unknown>,
-): Promise<{ code: string; facts: Record<string, unknown> }> {
+): Promise<{ code: string; message: string; facts: Record<string, unknown> }> {
   try {
     await call
   } catch (error) {
-    return error as { code: string; facts: Record<string, unknown> }
+    return error as Awaited<ReturnType<typeof failure>>
   }
   throw new Error('the call succeeded')
 }

@@ -8,7 +8,7 @@ import { strip } from '../supervisor/config-text.ts'
 import type { ConfigTree } from '../supervisor/config-tree.ts'
 import { readBytes, readInteger, readList, readSignal } from '../supervisor/config-values.ts'
 import { baseProgram } from '../supervisor/program-index.ts'
-import { logsOf } from './log-files.ts'
+import { logsOf, type WrittenLog } from './log-files.ts'
 
 const MAKES_GROUPS = ['program', 'fcgi-program', 'group', 'eventlistener']
 /** Over this supervisord cannot answer calls about any of its programs. */
@@ -107,7 +107,7 @@ function oddNames(section: ConfigSection, { sections }: ConfigTree, expansions: 
   ]
 }
 
-/** A log that two processes write is spoiled by the first rotation. */
+/** A log that two write is spoiled by the first rotation that one of them makes. */
 function sharedLogs(
   tree: ConfigTree,
   { own, expansions }: { own: readonly ConfigSection[]; expansions: Expansions },
@@ -119,19 +119,18 @@ function sharedLogs(
   const others = tree.sections.filter(
     ({ type, name }) => type !== 'program' || !bases.has(baseProgram(strip(name))),
   )
-  const taken = new Map(
-    others.flatMap((section) => logsOf(section, tree.sections, expansions)).map((log) => [log.path, log]),
-  )
-  const seen = new Map<string, string>()
+  const taken = new Map<string, WrittenLog>()
+  for (const log of others.flatMap((section) => logsOf(section, tree.sections, expansions)))
+    if (!log.isKept || !taken.has(log.path)) taken.set(log.path, log)
+  const seen = new Map<string, { isKept: boolean }>()
   const harms = new Map<string, Harm>()
-  for (const { path, key, header, process } of mine) {
+  for (const { path, key, header, isKept } of mine) {
     const other = taken.get(path)
-    const writer = `${header} ${process}`
     const again = seen.get(`${header} ${path}`)
-    seen.set(`${header} ${path}`, writer)
-    if (other)
+    seen.set(`${header} ${path}`, { isKept: isKept && again?.isKept !== false })
+    if (other && !(isKept && other.isKept))
       harms.set(key, { key, message: `${path} is written by [${other.header}] of ${other.file}, too` })
-    else if (again !== undefined)
+    else if (again && !(isKept && again.isKept))
       harms.set(key, { key, message: `${path} is written by several of its processes or channels` })
   }
   return [...harms.values()]

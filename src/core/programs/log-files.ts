@@ -17,9 +17,11 @@ export interface WrittenLog {
   file: string
   /** The number of the process. */
   process: number
+  /** It never rotates. */
+  isKept: boolean
 }
 
-/** The log files of a section that rotate, one for each process and channel. What cannot be told is left out. */
+/** The log files of a section, one for each process and channel. What cannot be told is left out. */
 export function logsOf(
   section: ConfigSection,
   sections: readonly ConfigSection[],
@@ -29,7 +31,8 @@ export function logsOf(
   const own = { header, file }
   if (header === 'supervisord') {
     const { value } = expand(keys.get('logfile') ?? '', expansions)
-    return value.startsWith('/') ? [{ ...own, path: value, key: 'logfile', process: 0 }] : []
+    const isKept = readBytes(keys.get('logfile_maxbytes') ?? '50MB') === 0
+    return value.startsWith('/') ? [{ ...own, path: value, key: 'logfile', process: 0, isKept }] : []
   }
   if (!PROGRAMS.includes(type)) return []
   const start = readInteger(keys.get('numprocs_start') ?? '0') ?? 0
@@ -45,10 +48,10 @@ export function logsOf(
   for (const key of isJoined ? ['stdout_logfile'] : ['stdout_logfile', 'stderr_logfile']) {
     const text = keys.get(key) ?? 'AUTO'
     const isKept = readBytes(keys.get(`${key}_maxbytes`) ?? '50MB') === 0
-    if (isKept || WORDS.includes(text.toLowerCase()) || text.startsWith('/dev/')) continue
+    if (WORDS.includes(text.toLowerCase()) || text.startsWith('/dev/')) continue
     for (let number = start; number < start + count; number++) {
       const { value, unknown } = expand(text, { ...names, process_num: number, numprocs: count })
-      if (unknown.length === 0) logs.push({ ...own, path: value, key, process: number })
+      if (unknown.length === 0) logs.push({ ...own, path: value, key, process: number, isKept })
     }
   }
   return logs

@@ -11,7 +11,8 @@ import { issuesOf, withDefaults } from './definition.ts'
 import { type Draft, type Prepared, prepared } from './draft.ts'
 import type { How } from './effects.ts'
 import { IniDocument } from './ini/document.ts'
-import { judgeable } from './judgeable.ts'
+import { asResolved, judgeable } from './judgeable.ts'
+import { logPaths, withLogs } from './log-claims.ts'
 import type { PresetBook } from './presets/book.ts'
 import { type ProgramFile, programFiles } from './program-files.ts'
 import { type ProgramState, type StateDeps, sectionOf, stateOf } from './program-state.ts'
@@ -47,6 +48,12 @@ export interface PreparerDeps extends StateDeps {
   presets: PresetBook
   /** The first of `policy.logDirectories`. */
   logFolder: string
+}
+
+interface Judging {
+  site: Site
+  before: ProgramState | null
+  isNew?: boolean
 }
 
 interface Site {
@@ -116,7 +123,7 @@ export class Preparer {
     if (before === null) issues.push(...(await obstacles(whole.name, { ...this.#deps, ...base })))
     if (issues.length > 0) return { ...base, text: before?.file.text ?? null, how: 'none', issues, warnings }
     const wanted = before ? edited(before, whole) : renderFile(whole)
-    const { text, judged } = await this.#judged(whole.name, wanted, { site, isNew: before === null })
+    const { text, judged } = await this.#judged(whole.name, wanted, { site, before })
     const isSize = before?.kept?.definition !== undefined && isOnlySize(before.kept.definition, definition)
     return { ...base, text, judged, how: howOf(before, text, isSize), asked: definition, warnings }
   }
@@ -134,7 +141,7 @@ export class Preparer {
     if (known) return { ...(await this.#put({ ...known, ...patch }, before, site, action)), how: action }
     const whole = { ...before.definition, ...patch, name: before.name }
     const wanted = edited(before, whole)
-    const { text, judged } = await this.#judged(before.name, wanted, { site, isNew: false })
+    const { text, judged } = await this.#judged(before.name, wanted, { site, before })
     return { ...(await this.#base(before.name, before, { site, action })), text, judged, how: action }
   }
 
@@ -151,7 +158,7 @@ export class Preparer {
         { facts: { program: name, revision } },
       )
     const base = await this.#base(name, before, { site, action: 'restore' })
-    const { text, judged } = await this.#judged(name, kept.text, { site, isNew: before === null })
+    const { text, judged } = await this.#judged(name, kept.text, { site, before })
     return {
       ...base,
       issues: before ? lodgers(before) : await obstacles(name, { ...this.#deps, ...base }),
@@ -167,7 +174,7 @@ export class Preparer {
     if (before.at.source === 'managed') return { ...base, text: before.file.text, how: 'none' }
     const { text: moved, others, issues } = adopted(before, base.path, site.discovery)
     if (issues.length > 0) return { ...base, text: null, how: 'none', issues }
-    const { text, judged } = await this.#judged(before.name, moved, { site, isNew: true })
+    const { text, judged } = await this.#judged(before.name, moved, { site, before, isNew: true })
     return { ...base, text, judged, how: 'none', others, warnings: before.notes }
   }
 
@@ -195,28 +202,22 @@ export class Preparer {
   async #judged(
     name: string,
     text: string,
-    { site, isNew }: { site: Site; isNew: boolean },
+    { site, before, isNew = before === null }: Judging,
   ): Promise<{ text: string; judged: Verdict<ResolvedProgram> }> {
-    const { judge, all } = site
+    const { judge, all, discovery } = site
     const managed = [...all.values()].filter(({ source }) => source === 'managed').length
     const definition = judgeable(name, sectionOf(name, text))
+    const count = isNew ? { count: managed + 1 } : {}
+    const verdict = await this.#deps.policy.judge({ kind: 'program', definition, ...count }, judge.principal)
+    const written = verdict.resolved === null ? text : asResolved(name, text, verdict.resolved)
+    const claim = { name, section: sectionOf(name, written), discovery, principal: judge.principal }
     const judged = await judge.enforce(
-      this.#deps.policy.judge(
-        { kind: 'program', definition, ...(isNew ? { count: managed + 1 } : {}) },
-        judge.principal,
-      ),
+      withLogs(verdict, claim, async () => [
+        ...(before ? await logPaths(before.at.section, discovery) : []),
+        ...(await this.#deps.revisions.logs(name)),
+      ]),
     )
-    const { resolved } = judged
-    if (resolved === null) return { text: withHead(text, name), judged }
-    const document = IniDocument.parse(text)
-    const put = (key: string, value: string | null, was: string | undefined) => {
-      if (value !== null && value !== was) document.set(`program:${name}`, key, value)
-    }
-    put('command', resolved.command, definition.command)
-    put('directory', resolved.directory, definition.directory)
-    put('stdout_logfile', resolved.stdoutLogfile, definition.stdoutLogfile)
-    put('stderr_logfile', resolved.stderrLogfile, definition.stderrLogfile)
-    return { text: withHead(document.text, name), judged }
+    return { text: withHead(written, name), judged }
   }
 }
 

@@ -9,6 +9,8 @@ import { writing } from './writing.ts'
 
 /** Revisions of a program that are kept; a deleted program keeps its own. */
 const KEPT = 20
+/** Log files of a program that are remembered. */
+const LOGS_KEPT = 500
 
 /** A file that a program had, with what was asked for when it was written. */
 export const KeptRevision = z.object({
@@ -23,7 +25,13 @@ export const KeptRevision = z.object({
 })
 export type KeptRevision = z.infer<typeof KeptRevision>
 
-const File = z.object({ version: z.literal(1), revisions: z.array(KeptRevision) })
+const File = z.object({
+  version: z.literal(1),
+  revisions: z.array(KeptRevision),
+  /** Log files that were given to it, also by a change that was undone: they stay on the disk. */
+  logs: z.array(z.string()).default([]),
+})
+type File = z.infer<typeof File>
 
 /** The files that each program had, newest last; one file a program. */
 export class RevisionStore {
@@ -35,11 +43,20 @@ export class RevisionStore {
 
   /** Newest last; empty for a program that never had one. */
   async list(program: string): Promise<KeptRevision[]> {
-    const text = await readFile(this.#path(program), 'utf8').catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return null
-      throw error
-    })
-    return text === null ? [] : File.parse(JSON.parse(text)).revisions
+    return (await this.#read(program)).revisions
+  }
+
+  /** The log files that it was given, by the real paths of their folders. */
+  async logs(program: string): Promise<string[]> {
+    return (await this.#read(program)).logs
+  }
+
+  /** Remembers that log files are the program's own; the oldest ones are forgotten. */
+  async addLogs(program: string, paths: readonly string[]): Promise<void> {
+    const { revisions, logs } = await this.#read(program)
+    if (paths.every((path) => logs.includes(path))) return
+    const others = logs.filter((path) => !paths.includes(path))
+    await this.#write(program, { revisions, logs: [...others, ...paths] })
   }
 
   /** What is known of a revision; the newest of several with the same content. */
@@ -49,20 +66,30 @@ export class RevisionStore {
 
   /** Keeps a revision as the newest; the oldest ones go. */
   async add(program: string, revision: KeptRevision): Promise<void> {
-    await this.#write(program, [...(await this.list(program)), revision])
+    const { revisions, logs } = await this.#read(program)
+    await this.#write(program, { revisions: [...revisions, revision], logs })
   }
 
   /** Takes back what was kept for a change that does not stand. */
   async drop(program: string, { at, revision }: KeptRevision): Promise<void> {
-    const before = await this.list(program)
+    const { revisions: before, logs } = await this.#read(program)
     const revisions = before.filter((kept) => kept.at !== at || kept.revision !== revision)
-    if (revisions.length < before.length) await this.#write(program, revisions)
+    if (revisions.length < before.length) await this.#write(program, { revisions, logs })
   }
 
-  async #write(program: string, revisions: readonly KeptRevision[]): Promise<void> {
+  async #read(program: string): Promise<Omit<File, 'version'>> {
+    const text = await readFile(this.#path(program), 'utf8').catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return null
+      throw error
+    })
+    return text === null ? { revisions: [], logs: [] } : File.parse(JSON.parse(text))
+  }
+
+  async #write(program: string, { revisions, logs }: Omit<File, 'version'>): Promise<void> {
     await writing(this.#path(program), async (path) => {
       await mkdir(this.#folder, { recursive: true, mode: 0o700 })
-      await writeFileAtomic(path, JSON.stringify({ version: 1, revisions: revisions.slice(-KEPT) }))
+      const kept = { version: 1, revisions: revisions.slice(-KEPT), logs: logs.slice(-LOGS_KEPT) }
+      await writeFileAtomic(path, JSON.stringify(kept))
     })
   }
 

@@ -15,11 +15,12 @@ import { configBroken } from './broken.ts'
 import { type ChangeRunner, HalfDone } from './change-runner.ts'
 import type { Prepared } from './draft.ts'
 import type { Intent, IntentStore } from './intent.ts'
+import { logPaths } from './log-claims.ts'
 import type { Judge, Preparer, Wish } from './prepare.ts'
 import type { PresetBook } from './presets/book.ts'
 import { shownPreset } from './presets/show.ts'
 import { programFiles } from './program-files.ts'
-import { type ProgramState, stateOf } from './program-state.ts'
+import { type ProgramState, sectionOf, stateOf } from './program-state.ts'
 import { assertMine, invalidProgram, need } from './refusals.ts'
 import type { RevisionStore } from './revisions.ts'
 import type { Trial } from './trial.ts'
@@ -196,7 +197,7 @@ export class ProgramService {
   }
 
   async #commit(made: Prepared, { judge, verifyMs, signal, onProgress }: CommitOptions): Promise<void> {
-    const { runner, policy, trial, watch, logTail } = this.#deps
+    const { runner, revisions, policy, trial, watch, logTail } = this.#deps
     const { change, expects, startSecs, judged } = made
     await this.#recover(change.program)
     if (judged && !(await policy.stillHolds(judged)))
@@ -205,7 +206,14 @@ export class ProgramService {
         `${change.program}: a folder or file of it was replaced by another while it was judged: look at it again`,
         { facts: { rule: 'policy.directories', program: change.program } },
       )
-    await trial.judge(change, await this.#deps.discover())
+    const discovery = await this.#deps.discover()
+    await trial.judge(change, discovery)
+    // whatever comes of the change, supervisord makes them, and they stay
+    if (change.kept)
+      await revisions.addLogs(
+        change.program,
+        await logPaths(sectionOf(change.program, change.kept.text), discovery),
+      )
     const total = change.files.length + change.steps.length + 4
     let done = 0
     try {
