@@ -1,4 +1,6 @@
 import { anyGlob } from '../../lib/glob.ts'
+import { limitTools, splitLimits } from '../programs/command-text.ts'
+import { readCommand } from '../programs/fields.ts'
 import { commandWords } from './command-words.ts'
 import type { Findings } from './findings.ts'
 import { judgeDirectory } from './judge-place.ts'
@@ -17,7 +19,8 @@ const CONTROL = /[^\P{Cc}\t\n]/u
 
 /**
  * Judges the command of a program: its executable must lie in `executables` or `directories`, what an interpreter is
- * given to run in `directories` too, and the whole must match one of `commands`.
+ * given to run in `directories` too, and the whole must match one of `commands`. What sets its limits is judged by
+ * itself, and no pattern has to know of it.
  * @param directory where the program starts; null when nothing says it
  * @returns the command with an absolute executable
  */
@@ -31,12 +34,16 @@ export async function judgeProgramCommand(
     return command
   }
   const searchPath = findings.host.searchPath ?? DEFAULT_SEARCH_PATH
-  const written = await judgeWords(findings, command, commandWords(command), {
+  // what sets the limits of a program stands before its own command, and is judged by itself
+  const { limits, command: own } = splitLimits(command)
+  for (const { path } of limitTools(limits ?? {})) await judgeExecutable(findings, path)
+  const judged = await judgeWords(findings, own, commandWords(own), {
     folder: directory,
     isShell: false,
     searchPath,
   })
-  judgePattern(findings, written, '')
+  const written = command.slice(0, command.length - own.length) + judged
+  judgePattern(findings, [readCommand(written)?.command ?? judged, written], '')
   return written
 }
 
@@ -66,7 +73,7 @@ export async function judgeCronCommand(findings: Findings, command: string): Pro
     const first = commandWords(command)?.[0]?.text ?? ''
     if (first.startsWith('/')) await judgeExecutable(findings, first)
   }
-  judgePattern(findings, written, SHELL_SYNTAX)
+  judgePattern(findings, [written], SHELL_SYNTAX)
   return written
 }
 
@@ -96,9 +103,11 @@ async function judgeLine(findings: Findings, command: string): Promise<string> {
   return await judgeWords(findings, command, line.words.slice(variables.length), around, edits)
 }
 
-function judgePattern(findings: Findings, command: string, except: string): void {
+/** @param forms the command as it was given, then as it is written into a file */
+function judgePattern(findings: Findings, forms: readonly string[], except: string): void {
   const { commands } = findings.rules
-  if (commands.length === 0 || anyGlob(commands, { except })(command)) return
+  if (commands.length === 0 || forms.some(anyGlob(commands, { except }))) return
+  const [command = ''] = forms
   findings.deny(
     'commands',
     `no pattern of this host matches the whole command: ${command.slice(0, 200)}`,

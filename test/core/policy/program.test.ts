@@ -262,6 +262,41 @@ await t.test('patterns on the whole command, as it will be written', async (t) =
   }
 })
 
+await t.test('limits stand before a command, which is judged without them', async (t) => {
+  const host = new PolicyHost(t)
+  const tool = host.script('bin/tool')
+  const other = host.script('elsewhere/other')
+  const [nice, prlimit] = ['/usr/bin/nice -n 5 ', '/usr/bin/prlimit --data=100000000 --nofile=99 ']
+  const patterns = [`${tool} work --*`, `${tool} %Y "a ; b"`]
+  const rows: { command: string; rules?: Partial<PolicyRules>; resolved?: string; against: string[] }[] = [
+    { command: `${nice}${tool} work --a`, against: [] },
+    { command: `${prlimit}${tool} work --a`, against: [] },
+    { command: `${nice}${prlimit}${tool} work --a`, against: [] },
+    { command: `${nice}tool work --a`, resolved: `${nice}${tool} work --a`, against: [] },
+    { command: `${tool} %%Y "a ""; b"`, against: [] },
+    { command: `${nice}${tool} evil`, against: ['policy.commands'] },
+    { command: `${prlimit}${tool}`, against: ['policy.commands'] },
+    // only what limits are written as is taken for them
+    { command: `/usr/bin/nice --adjustment=-5 ${tool} work --a`, against: ['policy.commands'] },
+    { command: `${prlimit}--cpu=1 ${tool} work --a`, against: ['policy.executables', 'policy.commands'] },
+    // a host may also speak of what is written
+    { command: `${nice}${tool} evil`, rules: { commands: [`${nice}${tool} *`] }, against: [] },
+    // the own executable counts, and so do those of the limits
+    { command: `${nice}${other} work`, rules: { commands: [] }, against: ['policy.executables'] },
+    {
+      command: `${nice}${prlimit}${tool} work --a`,
+      rules: { executables: [host.bin] },
+      against: ['policy.executables', 'policy.executables'],
+    },
+  ]
+  for (const { command, rules, resolved = command, against } of rows) {
+    const policy = host.policy({ executables: [host.bin, '/usr/bin'], commands: patterns, ...rules })
+    const verdict = await policy.judge({ kind: 'program', definition: { ...web, command } }, DEPLOYER)
+    t.same(rulesOf(verdict), against, command)
+    if (against.length === 0) t.equal(verdict.resolved?.command, resolved)
+  }
+})
+
 await t.test('what was judged is what is used', async (t) => {
   const host = new PolicyHost(t)
   const tool = host.script('bin/tool')
