@@ -119,6 +119,7 @@ async function build(
     address: connect,
     files: connect,
     runDir: listen.runDir,
+    stateDir: config.stateDir,
     bus,
     position: journal.source,
     logs,

@@ -14,5 +14,5 @@ export function plainDaemon(argv: readonly string[]): { config?: string } | null
  */
 export async function keepSmall(): Promise<void> {
   const { setFlagsFromString } = await import('node:v8')
-  setFlagsFromString('--optimize-for-size --no-sparkplug')
+  setFlagsFromString('--optimize-for-size --no-sparkplug --semi-space-growth-factor=1')
 }

@@ -1,5 +1,7 @@
 // The agent is killed, and stopped in order, while processes crash: what happened meanwhile is told when it is back, once,
 // in order, unbroken.
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
 import { type AgentEventOf, connect } from '../../src/client/index.ts'
 import { agentProcess } from '../fixtures/agent-process.ts'
@@ -62,6 +64,8 @@ await t.test('ended among crashing processes', async (t) => {
     await until(() => exits() >= before + AWAY_EXITS, 'crashes while the agent is away')
     await agent.start()
   }
+  const isBack = () => own.filter((type) => type === 'agent.started').length === ENDS.length
+  await until(() => isBack() || wrong.length > 0, 'its last return to be told', 60_000)
   const seen = states.length
   await until(() => states.length > seen + 10 || wrong.length > 0, 'events to come', 30_000)
   await client.close()
@@ -89,4 +93,37 @@ await t.test('ended among crashing processes', async (t) => {
     const deaths = chain.filter(({ to }) => to === 'EXITED').map(({ pid }) => pid)
     t.equal(new Set(deaths).size, deaths.length, 'no death twice')
   }
+})
+
+await t.test('a restart that the end of the agent cuts short is finished by the next one', async (t) => {
+  const slow = { command: `/bin/sh -c "trap 'sleep 2; exit 0' TERM; while :; do sleep 0.1; done"` }
+  const host = await supervisord(t, { programs: { slow } })
+  const agent = await agentProcess(t, host, { listener: true })
+  const stateOf = async (name: string) => /^\S+ +(\w+)/.exec((await host.ctl('status', name)).stdout)?.[1]
+  const isNothingNoted = () =>
+    readFileSync(join(host.folder, 'state/restarts.json'), 'utf8') === '{"restarts":[]}'
+  const restart = async () => {
+    const admin = await connect({ url: `unix://${agent.runDir}/admin.sock`, reconnect: false })
+    const call = admin.call('process.restart', { select: ['slow'] }, { mutates: true }).catch(() => undefined)
+    await until(async () => (await stateOf('slow')) === 'STOPPING', 'its stop')
+    return async (signal: 'SIGTERM' | 'SIGKILL') => {
+      await agent.stop(signal)
+      await call
+      await admin.close()
+    }
+  }
+  for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
+    await until(async () => (await stateOf('slow')) === 'RUNNING', 'it to run')
+    await (await restart())(signal)
+    await agent.start()
+    await until(async () => (await stateOf('slow')) === 'RUNNING', `it to be started again after ${signal}`)
+    await until(isNothingNoted, 'its note to be gone')
+  }
+  await (await restart())('SIGKILL')
+  await until(async () => (await stateOf('slow')) === 'STOPPED', 'it to be down')
+  await host.ctl('start', 'slow')
+  await host.ctl('stop', 'slow')
+  await agent.start()
+  await until(isNothingNoted, 'its note to be gone')
+  t.equal(await stateOf('slow'), 'STOPPED', 'what somebody started and stopped meanwhile is left alone')
 })

@@ -176,6 +176,7 @@ export async function parts(t: Test, options: PartsOptions = {}) {
     address: { url: options.url ?? `unix://${folder}/none.sock`, username: '', password: '' },
     files: config.supervisor,
     runDir: join(folder, 'run'),
+    stateDir: folder,
     bus,
     position: null,
     logs,

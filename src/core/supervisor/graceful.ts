@@ -1,6 +1,6 @@
-import type { Task } from './control.ts'
 import type { ProcessSteps } from './process-steps.ts'
 import type { Entry, ProcessTable } from './process-table.ts'
+import type { Task } from './process-tasks.ts'
 
 /** A program's own way to replace its processes, judged and ready to be used. */
 export type Verb =

@@ -127,7 +127,8 @@ export class Observer {
 
   /** The listener came (back): what supervisord kept for it comes first, up to the marker of a new comparison. */
   listenerConnected(): void {
-    this.#mode = this.#hadListener ? 'skip' : 'tell'
+    // what a comparison has perhaps told already is not told again
+    this.#mode = this.#hadListener || this.#isPrimed ? 'skip' : 'tell'
     this.#hadListener = true
     this.#isStalled = false
   }
@@ -235,7 +236,10 @@ export class Observer {
 
   #take(infos: readonly ProcessInfo[]): void {
     if (this.#isPrimed) return this.#deps.transitions.compareAll(infos)
-    this.#deps.transitions.fill(infos, { isContinuous: this.#deps.isContinuous() })
+    const isContinuous = this.#deps.isContinuous()
+    this.#deps.transitions.fill(infos, { isContinuous })
+    // behind a gap nobody misses them, and whether they were told before is not known
+    if (!isContinuous && this.#mode === 'tell') this.#mode = 'skip'
     this.#isPrimed = true
     this.#prime()
   }

@@ -3,8 +3,9 @@ import type { Process, ProcessResult } from '../../protocol/process.ts'
 import { mayUseProgram, type Principal } from '../access/principal.ts'
 import type { EventBus } from '../events/bus.ts'
 import type { SupervisorConnection } from './connection.ts'
-import type { ControlOptions, ProcessControl, RestartOptions } from './control.ts'
+import type { ProcessControl, RestartOptions } from './control.ts'
 import type { Entry, ProcessTable } from './process-table.ts'
+import type { ControlOptions } from './process-tasks.ts'
 import { selectProcesses } from './select.ts'
 
 export interface ProcessList {

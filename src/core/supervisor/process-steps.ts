@@ -91,6 +91,13 @@ export class ProcessSteps {
     return changed
   }
 
+  /** Whether it is down, or about to be, and was not started since a time of this host's clock. */
+  async isDownSince(name: string, atMs: number, signal: AbortSignal): Promise<boolean> {
+    const answer = await this.#rpc.call('supervisor.getProcessInfo', [name], { signal })
+    const { statename, start } = parsed(ProcessInfo, answer)
+    return (DOWN.has(statename) || statename === 'STOPPING') && start * 1000 <= atMs
+  }
+
   async #hasEndedAtOnce(name: string, error: unknown, signal: AbortSignal): Promise<boolean> {
     if (!(error instanceof AgentError) || error.code !== 'START_FAILED') return false
     const answer = await this.#rpc.call('supervisor.getProcessInfo', [name], { signal })

@@ -23,7 +23,9 @@ import { ProcessLogs } from './process-logs.ts'
 import { ProcessService } from './process-service.ts'
 import { ProcessSteps } from './process-steps.ts'
 import { ProcessTable, type UsageOf } from './process-table.ts'
+import { ProcessTasks } from './process-tasks.ts'
 import { indexPrograms } from './program-index-files.ts'
+import { RestartNotes } from './restart-notes.ts'
 import { type RpcAddress, SupervisorRpc } from './rpc.ts'
 import { StateWatch } from './state-watch.ts'
 import { SupervisorService } from './supervisor-service.ts'
@@ -37,6 +39,7 @@ export interface SupervisorStackDeps {
   address: RpcAddress
   files: Omit<DiscoverOptions, 'pid'>
   runDir: string
+  stateDir: string
   bus: EventBus
   /** Where the listener stood at the end of an earlier run of the agent. */
   position: ListenerPosition | null
@@ -60,7 +63,7 @@ export class SupervisorStack {
   readonly #deps: SupervisorStackDeps
   readonly #exits: ExitLog
   readonly #nudge: Nudge
-  readonly #control: ProcessControl
+  readonly #tasks: ProcessTasks
   readonly #onUp = new Set<() => Promise<void>>()
   readonly #orphans: OrphanWatch
   readonly #teardown = new Teardown()
@@ -116,7 +119,7 @@ export class SupervisorStack {
       logger,
       onUp: ({ pid }) => this.#up(pid),
       onGone: () => {
-        this.#control.supervisordGone()
+        this.#tasks.supervisordGone()
         this.groups.supervisordGone()
       },
       onDown: () => {
@@ -141,14 +144,21 @@ export class SupervisorStack {
     this.watch = watch
     const steps = new ProcessSteps({ rpc: this.rpc, table: this.table, watch })
     this.steps = steps
+    const tasks = new ProcessTasks({
+      table: this.table,
+      steps,
+      connection: this.connection,
+      notes: new RestartNotes({ path: join(deps.stateDir, 'restarts.json'), logger }),
+      logger,
+    })
+    this.#tasks = tasks
     const control = new ProcessControl({
       rpc: this.rpc,
       table: this.table,
       steps,
       connection: this.connection,
-      logger,
+      tasks,
     })
-    this.#control = control
     this.processes = new ProcessService({ table: this.table, control, connection: this.connection, bus })
     this.logs = new ProcessLogs({ logs, table: this.table })
     this.groups = new ProcessGroups({
@@ -191,7 +201,7 @@ export class SupervisorStack {
 
   /** Ends at once, also while supervisord gives no answer. */
   stop(): Promise<void> {
-    this.#control.stop()
+    this.#tasks.stop()
     this.watch.stop()
     this.rpc.close()
     return this.#teardown.run()
@@ -231,6 +241,7 @@ export class SupervisorStack {
       this.#nudge.watch(local)
     }
     await this.observer.reconcile()
+    this.#tasks.finishRestarts(pid)
     for (const listener of this.#onUp)
       void listener().catch((error: unknown) => this.#deps.logger.warn({ err: error }, 'not done yet'))
   }
