@@ -16,7 +16,7 @@ import type { Transitions } from './transitions.ts'
 
 const MARKER_TYPE = 'supervisor-agent-marker'
 /** Silence of the listener after which a marker counts as lost; a long queue before it is no silence. */
-const SILENCE_MS = 3_000
+const SILENCE_MS = 5_000
 const SETTLE_MS = 50
 /** Without events: how often processes on their way from one state to another are asked for. */
 const STEP_MS = 400
