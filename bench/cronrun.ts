@@ -106,7 +106,7 @@ await bench(async () => {
     if (stored instanceof StoredEvent && stored.type === 'crontab.finished')
       known.set((stored.event.payload as { run: string }).run, Date.now())
   })
-  await spool.add({ name: USER, uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 })
+  await spool.add({ name: USER, uid: process.getuid?.() ?? 0 })
   spool.start()
   atEnd(() => spool.stop())
   // its last act is to say when it ends

@@ -144,8 +144,11 @@ async function build(
     stateDir: config.stateDir,
     spoolDir: config.spoolDir,
     cronDrift: config.policy.cronDrift,
+    runAs,
+    now,
     logger,
   })
+  teardown.defer(() => crontabs.stop())
   await crontabs.start()
   const keys = new IdempotencyKeys({ folder: join(config.stateDir, 'results'), logger, now })
   await keys.start()
@@ -175,6 +178,7 @@ async function build(
     graceful: programs.graceful,
     quarantine: programs.quarantine,
     crontabs: crontabs.service,
+    cronRuns: crontabs.runner,
     tokens: new TokenService({ store: tokens }),
     policy,
     audit: new AuditService({ log: audit, paths }),
@@ -287,6 +291,8 @@ async function build(
   sample()
   chores.add('programs', '41 * * * * *', () => supervisor.connection.isUp && programs.tend())
   chores.add('crontabs', '47 * * * * *', () => crontabs.drift.sweep())
+  chores.add('cron results', '53 * * * * *', () => crontabs.results.tend())
+  chores.add('cron runs', '0 19 * * * *', () => crontabs.results.runs.retain())
   chores.add('usage', '*/10 * * * * *', sample)
   // on the way down peers are told first, whatever supervisord does
   teardown.defer(closeTransports)

@@ -46,6 +46,8 @@ const RULES: Record<string, readonly PolicySwitch[]> = {
   'crontab.eject': ['allowRemoteCron'],
   'crontab.repair': ['allowRemoteCron'],
   'crontab.restoreBackup': ['allowRemoteCron'],
+  'crontab.run': ['allowRemoteCron'],
+  'crontab.kill': ['allowRemoteCron'],
   'token.create': ['allowRemoteTokens'],
   'token.rotate': ['allowRemoteTokens'],
   'token.revoke': [],

@@ -51,7 +51,11 @@ for (const [directive, values] of Object.entries(pinned))
 
 await t.test('the unit may write what it needs and nothing more', async (t) => {
   t.same(unit.get('Service.ProtectSystem'), ['strict'])
-  t.same(unit.get('Service.ReadWritePaths'), ['-/var/spool/supervisor-agent', '-/var/log/supervisor'])
+  t.same(unit.get('Service.ReadWritePaths'), [
+    '-/var/spool/supervisor-agent',
+    '-/var/spool/cron',
+    '-/var/log/supervisor',
+  ])
   for (const kind of ['Configuration', 'State', 'Runtime'])
     t.same(unit.get(`Service.${kind}Directory`), ['supervisor-agent'])
   t.same(unit.get('Service.StateDirectoryMode'), ['0700'])

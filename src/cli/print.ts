@@ -3,6 +3,7 @@ import type { MethodName, ResultOf } from '../methods/index.ts'
 import { paint } from './paint.ts'
 import { crontabPrinters } from './print-crontabs.ts'
 import { programPrinters } from './print-programs.ts'
+import { runPrinters } from './print-runs.ts'
 import { renderStatus } from './status-table.ts'
 import { forReader, harmless, table } from './text.ts'
 
@@ -134,6 +135,7 @@ const PRINTERS: { [M in MethodName]?: Printer<M> } = {
   },
   ...programPrinters,
   ...crontabPrinters,
+  ...runPrinters,
   'token.rotate': ({ token }) => `${token ?? ''}\n`,
   'token.revoke': ({ record }) => `${record.name} is revoked; its sessions are closed\n`,
 }

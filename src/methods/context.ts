@@ -1,6 +1,7 @@
 import type { Principal } from '../core/access/principal.ts'
 import type { TokenService } from '../core/access/token-service.ts'
 import type { AuditService } from '../core/audit/service.ts'
+import type { CronRunner } from '../core/crontab/runner.ts'
 import type { CrontabService } from '../core/crontab/service.ts'
 import type { DoctorService } from '../core/doctor/service.ts'
 import type { EventBus } from '../core/events/bus.ts'
@@ -46,6 +47,7 @@ export interface Services {
   graceful: GracefulVerbs
   quarantine: Quarantine
   crontabs: CrontabService
+  cronRuns: CronRunner
   tokens: TokenService
   policy: Policy
   audit: AuditService

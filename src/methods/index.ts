@@ -2,6 +2,7 @@ import type * as z from 'zod'
 import { agentMethods } from './agent.ts'
 import { auditMethods } from './audit.ts'
 import { crontabMethods } from './crontab.ts'
+import { crontabRunMethods } from './crontab-runs.ts'
 import { eventMethods } from './event.ts'
 import { logMethods } from './log.ts'
 import { policyMethods } from './policy.ts'
@@ -20,6 +21,7 @@ export const METHODS = {
   ...supervisorMethods,
   ...programMethods,
   ...crontabMethods,
+  ...crontabRunMethods,
   ...eventMethods,
   ...tokenMethods,
   ...policyMethods,

@@ -56,3 +56,16 @@ export async function observedEntry(
     : []
   return { observed: { at: isoTime(), ...(user === undefined ? {} : { user }), entries } }
 }
+
+const RUNS_MAX = 5
+
+/** The newest runs of an entry, or one run. */
+export async function observedRuns(
+  { cronRuns }: Context,
+  { id, run }: { id?: string; run?: string },
+): Promise<ErrorFacts> {
+  const one = run === undefined ? null : cronRuns.find(run)
+  const runs =
+    id === undefined ? (one ? [one] : []) : await cronRuns.list({ id, limit: RUNS_MAX }).catch(() => [])
+  return { observed: { at: isoTime(), runs } }
+}

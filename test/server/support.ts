@@ -204,6 +204,8 @@ export async function parts(t: Test, options: PartsOptions = {}) {
     stateDir: folder,
     spoolDir: join(folder, 'spool'),
     cronDrift: 'report',
+    runAs,
+    now: Date.now,
     logger,
     // no cron: the host's own is not looked at
     places: options.cron ?? { folders: [join(folder, 'cron')], crontab: [join(folder, 'crontab')] },
@@ -240,6 +242,7 @@ export async function parts(t: Test, options: PartsOptions = {}) {
     graceful: programs.graceful,
     quarantine: programs.quarantine,
     crontabs: crontabs.service,
+    cronRuns: crontabs.runner,
     audit: new AuditService({ log: audit, paths }),
     doctor: new DoctorService({
       config: { ...config, stateDir: folder, tokensFile },
@@ -259,6 +262,7 @@ export async function parts(t: Test, options: PartsOptions = {}) {
     await (options.url ? stack.stop() : stack.connection.stop())
     logs.stop()
     await store.stop()
+    await crontabs.stop()
     keys.stop()
     audit.stop()
     rmSync(folder, { recursive: true, force: true, maxRetries: 5 })

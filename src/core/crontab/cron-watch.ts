@@ -24,9 +24,12 @@ export class CronWatch {
   #hostUp: Period[] = []
   #cronAlive: Period[] = []
 
-  /** @param options.look at the host; the real one by default */
-  constructor(options: { look?: () => HostLook } = {}) {
-    this.#look = options.look ?? lookAtHost
+  /**
+   * @param options.look at the host; the real one by default
+   * @param options.pidFile of its cron daemon, where that is not at its usual place
+   */
+  constructor(options: { look?: () => HostLook; pidFile?: string | undefined } = {}) {
+    this.#look = options.look ?? (() => lookAtHost(options.pidFile))
   }
 
   get hostUp(): readonly Period[] {
@@ -75,10 +78,10 @@ function isContinuous(before: HostLook, now: HostLook): boolean {
   )
 }
 
-function lookAtHost(): HostLook {
+function lookAtHost(pidFile: string | undefined): HostLook {
   return {
     clock: readHostClock(),
     awakeMs: Number(process.hrtime.bigint() / 1_000_000n),
-    cron: cronProcess(),
+    cron: cronProcess(pidFile),
   }
 }

@@ -1,7 +1,7 @@
 // Entries and foreign lines as they are shown: what they run only to those with the scope and the user.
 import { createHash } from 'node:crypto'
 import { isoTime } from '../../lib/iso-time.ts'
-import type { Entry } from '../../protocol/entry.ts'
+import type { Entry, Run } from '../../protocol/entry.ts'
 import type { Zone } from '../host/zone.ts'
 import type { BlockLine } from './block.ts'
 import { parseSchedule } from './schedule.ts'
@@ -40,7 +40,7 @@ export class NextRuns {
 
 export function entryView(
   { user, entry, revision }: EntryState,
-  { isOpen, next }: { isOpen: boolean; next: NextRuns },
+  { isOpen, next, lastRun }: { isOpen: boolean; next: NextRuns; lastRun: Run | undefined },
 ): Entry {
   const { command, env, options, original: _original, ...plain } = entry
   const times = entry.enabled ? next.of(entry.schedule) : null
@@ -51,6 +51,7 @@ export function entryView(
     revision,
     ...(isOpen ? { command, ...(env ? { env } : {}), ...(options ? { options } : {}) } : { masked: true }),
     ...(times ? { next: times } : {}),
+    ...(lastRun ? { lastRun } : {}),
   }
 }
 

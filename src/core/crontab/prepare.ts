@@ -67,7 +67,7 @@ export class Preparer {
     const user = await this.#userOf(asked, judge.principal)
     await assertUser(judge.principal, user, this.#deps.accounts)
     const { wish, told } = asked.action === 'put' ? whole(asked) : { wish: asked, told: [] }
-    const account = await this.#account(user)
+    const account = await this.account(user)
     const state = await this.state(user, account)
     if (wish.action !== 'repair') mustBeWhole(user, state.table)
     const { action } = wish
@@ -128,7 +128,8 @@ export class Preparer {
     return owner
   }
 
-  async #account(user: string): Promise<Account> {
+  /** @throws {AgentError} CRON_UNAVAILABLE for one who may have no crontab, or is another than when it was made */
+  async account(user: string): Promise<Account> {
     const { command, accounts, shadow, records } = this.#deps
     await command.flavour()
     const account = await usableAccount(user, { accounts, shadow })

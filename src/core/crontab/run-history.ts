@@ -50,6 +50,12 @@ export class RunHistory {
     return runs ? runs.length - 1 - runs.indexOf(kept) : null
   }
 
+  /** The start of its oldest run when an entry has as many as are kept; null while it has fewer. */
+  fullSince(id: string): number | null {
+    const runs = this.#entries.get(id) ?? []
+    return runs.length < this.#most ? null : (runs[0]?.startedAtMs ?? null)
+  }
+
   /** Forgets those whose records have smaller numbers. */
   forgetBefore(n: number): void {
     for (const run of this.#runs.values()) if (run.n < n) this.#forget(run.run)

@@ -1,5 +1,6 @@
 // What becomes of the records that `cronrun` leaves: who runs, and what came of each run. A result is journalled, told
 // and only then taken out of the spool; one that comes again, since the agent was killed in between, is known by its name.
+import { Awaited } from '../../lib/awaited.ts'
 import { isoTime } from '../../lib/iso-time.ts'
 import type { Logger } from '../../logger.ts'
 import type { Run } from '../../protocol/entry.ts'
@@ -41,7 +42,10 @@ export class Runs {
   readonly #told = new Map<string, number>()
   /** Kept, and perhaps in the spool still, with their users: a sweep tells. Not all of them stay in the history. */
   readonly #kept = new Map<string, string>()
-  readonly #awaited = new Map<string, (run: string) => void>()
+  readonly #starting = new Awaited<string>()
+  readonly #ending = new Awaited<string>()
+  /** Who asked for the run of a tag. */
+  readonly #actors = new Map<string, string>()
   #isFailing = false
 
   /** Opens what is there. @throws what the file system says */
@@ -139,21 +143,37 @@ export class Runs {
     return live && isLiving(live, readHostClock()) ? live : null
   }
 
-  /** Waits for the run that is started with a tag. @throws the signal's reason */
-  whenStarted(tag: string, signal: AbortSignal): Promise<string> {
-    return new Promise((resolve, reject) => {
-      const giveUp = () => {
-        this.#awaited.delete(tag)
-        reject(signal.reason)
-      }
-      if (signal.aborted) return giveUp()
-      signal.addEventListener('abort', giveUp, { once: true })
-      this.#awaited.set(tag, (run) => {
-        this.#awaited.delete(tag)
-        signal.removeEventListener('abort', giveUp)
-        resolve(run)
-      })
-    })
+  /** Whether a run of an entry goes on that is that user's. */
+  hasLiving(id: string, user: string): boolean {
+    return [...this.#live.values()].some((live) => live.id === id && live.user === user)
+  }
+
+  /** A run as it is shown, without output; null when it is not known, or no more. */
+  find(run: string): { shown: Run; user: string } | null {
+    const live = this.#live.get(run)
+    if (live) return { shown: running(live), user: live.user }
+    const kept = this.#history.get(run)
+    return kept ? { shown: shown(kept), user: kept.user } : null
+  }
+
+  /** All runs of an entry since then are known: older ones may have been let go of. */
+  knownSince(id: string): number {
+    return this.#history.fullSince(id) ?? -Infinity
+  }
+
+  /** Waits for the run that an actor starts with a tag, or that is skipped at once. @throws the signal's reason */
+  async whenStarted(tag: string, signal: AbortSignal, actor?: string): Promise<string> {
+    if (actor !== undefined) this.#actors.set(tag, actor)
+    try {
+      return await this.#starting.wait(tag, signal)
+    } finally {
+      this.#actors.delete(tag)
+    }
+  }
+
+  /** Waits for the end of a run that goes on. @throws the signal's reason */
+  async whenOver(run: string, signal: AbortSignal): Promise<void> {
+    if (this.#live.has(run)) await this.#ending.wait(run, signal)
   }
 
   /** Lets go of what is too old or too much. */
@@ -197,7 +217,8 @@ export class Runs {
     // a run that is over is kept as a whole
     if (goesOn) this.#try(() => this.#told.set(run, this.#journal.started({ run, id, user, startedAtMs })))
     const { verdict: _, ...begun } = running(live)
-    this.#bus.publish('crontab.started', { ...begun, user })
+    const actor = live.tag === null ? undefined : this.#actors.get(live.tag)
+    this.#bus.publish('crontab.started', { ...begun, user }, actor)
     this.#arrived(live)
   }
 
@@ -208,11 +229,12 @@ export class Runs {
     this.#told.delete(run.run)
     this.#bus.publish('crontab.finished', { ...shown(run), user: run.user })
     this.#arrived(live)
+    this.#ending.tell(run.run, run.run)
     return true
   }
 
   #arrived({ run, tag }: LiveRun): void {
-    if (tag !== null) this.#awaited.get(tag)?.(run)
+    if (tag !== null) this.#starting.tell(tag, run)
   }
 
   #keep(run: FinishedRun, output: string | undefined): boolean {

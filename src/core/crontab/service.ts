@@ -1,6 +1,6 @@
 // Crontabs: what there is in them, and every change of one.
 import { isoTime } from '../../lib/iso-time.ts'
-import type { Entry, SchedulePreview } from '../../protocol/entry.ts'
+import type { Entry, Run, SchedulePreview } from '../../protocol/entry.ts'
 import { AgentError } from '../../protocol/errors.ts'
 import type { CrontabPreset } from '../../protocol/preset.ts'
 import type { Principal } from '../access/principal.ts'
@@ -31,6 +31,8 @@ export interface CrontabServiceDeps extends PreparerDeps {
   bus: EventBus
   /** A user has entries now: what their runs leave must be read. */
   onUser: (account: Account) => Promise<void>
+  /** Of an entry, as far as one is known. */
+  lastRun: (id: string) => Run | undefined
 }
 
 /** Foreign lines of one user that are shown: looking at each is not free, and a crontab may have thousands. */
@@ -55,7 +57,7 @@ export class CrontabService {
       const isOpen = principal.scopes.has('cron') && (await isUserOf(principal, name, accounts))
       const state = await this.#deps.preparer.state(name, await accounts.find(name))
       for (const entry of await entriesOf(state, this.#deps.files))
-        entries.push(entryView(entry, { isOpen, next }))
+        entries.push(entryView(entry, { isOpen, next, lastRun: this.#deps.lastRun(entry.entry.id) }))
       for (const line of state.table.block?.entries ?? [])
         if (!line.job) entries.push(alteredView(name, line, isOpen))
       const jobs = foreignJobs(state.table)
@@ -142,7 +144,7 @@ export class CrontabService {
       const isOpen = principal.scopes.has('cron')
       const next = new NextRuns(this.#deps.zone())
       return {
-        entry: entry && entryView(entry, { isOpen, next }),
+        entry: entry && entryView(entry, { isOpen, next, lastRun: this.#deps.lastRun(entry.entry.id) }),
         warnings: [
           ...change.warnings,
           ...(written.isRace

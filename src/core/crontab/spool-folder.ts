@@ -11,10 +11,12 @@ import {
   opendirSync,
   openSync,
   readSync,
+  renameSync,
   rmdirSync,
+  statfsSync,
   unlinkSync,
 } from 'node:fs'
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 
 /** Why a file of a spool is not read. */
 export type SpoolRefusal =
@@ -35,7 +37,6 @@ export type SpoolFile =
 
 interface Owner {
   uid: number
-  gid: number
 }
 
 const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_NOCTTY } = constants
@@ -55,14 +56,10 @@ export class SpoolFolder {
    * Opens a user's folder, and makes it where it is missing.
    * @throws when it cannot, or when it is not that user's own folder
    */
-  static open(path: string, { uid, gid }: Owner): SpoolFolder {
-    const isNew = makeFolder(path)
-    const fd = openSync(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK)
+  static open(path: string, { uid }: Owner): SpoolFolder {
+    makeFolder(path, uid)
+    const fd = openFolder(path)
     try {
-      if (isNew) {
-        fchmodSync(fd, 0o700) // the umask must not narrow it
-        fchownSync(fd, uid, gid)
-      }
       const stat = fstatSync(fd)
       if (stat.uid !== uid) throw new Error(`${path} belongs to uid ${stat.uid} and not to ${uid}`)
     } catch (error) {
@@ -82,6 +79,11 @@ export class SpoolFolder {
     const stat = lstatSync(this.path, { throwIfNoEntry: false })
     const { dev, ino } = fstatSync(this.#fd)
     return stat?.dev === dev && stat.ino === ino
+  }
+
+  /** Whether its disk takes nothing more of a user. */
+  isFull(): boolean {
+    return statfsSync(this.selfPath).bavail === 0
   }
 
   /** Names in it, in no order, as many at most. */
@@ -148,15 +150,30 @@ export class SpoolFolder {
   }
 }
 
-/** @returns whether it was missing */
-function makeFolder(path: string): boolean {
+/**
+ * Makes a user's folder, whole from its first moment: nothing that is there already is ever given to anybody. The
+ * agent's own group may write in it, so that root needs no right over the files of others to take records away.
+ */
+function makeFolder(path: string, uid: number): void {
+  if (lstatSync(path, { throwIfNoEntry: false })) return
+  const draft = join(dirname(path), `.${basename(path)}.new`)
   try {
-    mkdirSync(path, { mode: 0o700 })
-    return true
+    mkdirSync(draft, { mode: 0o700 })
   } catch (error) {
-    if (codeOf(error) === 'EEXIST') return false
-    throw error
+    if (codeOf(error) !== 'EEXIST') throw error // of an agent that was killed
   }
+  const fd = openFolder(draft)
+  try {
+    fchmodSync(fd, 0o770) // the umask must not narrow it
+    fchownSync(fd, uid, process.getgid?.() ?? 0)
+  } finally {
+    closeSync(fd)
+  }
+  renameSync(draft, path)
+}
+
+function openFolder(path: string): number {
+  return openSync(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK)
 }
 
 /** EAGAIN: somebody has a lease on it; it is there next time, or is not. */

@@ -10,7 +10,6 @@ import { SpoolFolder, type SpoolRefusal } from './spool-folder.ts'
 export interface SpoolUser {
   name: string
   uid: number
-  gid: number
 }
 
 /** A file that was not read. */
@@ -34,6 +33,8 @@ export interface SpoolDeps {
 
 /** More than `cronrun` lets lie there; the rest is for the next sweep. */
 const NAMES = 2000
+/** With that many files in the folder, `cronrun` leaves no record. */
+const CROWDED = 1000
 /** Between two breaths of the event loop. */
 const TURN = 64
 /** Results that one user can bring in a minute. Those above it wait in the spool. */
@@ -53,6 +54,7 @@ export class UserSpool {
   #folder: SpoolFolder | null = null
   #watcher: FSWatcher | null = null
   #isAll = false
+  #blindMs = -Infinity
   readonly #hinted = new Set<string>()
   /** Kept, and still to be removed. */
   readonly #leaving = new Set<string>()
@@ -72,6 +74,11 @@ export class UserSpool {
   /** False while the folder cannot be watched: then sweeps are all there is. */
   get isWatched(): boolean {
     return this.#watcher !== null
+  }
+
+  /** Up to then runs may have left no record here; by the wall clock. */
+  get blindMs(): number {
+    return this.#blindMs
   }
 
   /** Looks at everything. Resolves when all of it has been looked at. */
@@ -107,6 +114,7 @@ export class UserSpool {
     try {
       while (!this.#isStopped && (this.#isAll || this.#hinted.size > 0)) await this.#pass()
     } catch (error) {
+      this.#blindMs = Date.now()
       this.#close()
       this.#deps.onError(this.#user.name, error)
     }
@@ -119,6 +127,7 @@ export class UserSpool {
     this.#isAll = false
     this.#hinted.clear()
     const clock = readHostClock()
+    if (isAll && (names.length >= CROWDED || folder.isFull())) this.#blindMs = clock.nowMs
     const kept: string[] = []
     for (const [i, name] of names.entries()) {
       if (i % TURN === TURN - 1) await setImmediate()
@@ -194,7 +203,9 @@ export class UserSpool {
     for (const name of names) this.#leaving.add(name)
     try {
       await this.#deps.runs.flush()
-      if (this.#folder === folder) for (const name of names) folder.remove(name)
+      if (this.#folder !== folder) return
+      const left = names.filter((name) => !folder.remove(name))
+      if (left.length > 0) throw new Error(`${folder.path}: records that are kept cannot be removed from it`)
     } catch (error) {
       this.#deps.onError(this.#user.name, error)
     } finally {

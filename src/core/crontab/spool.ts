@@ -35,6 +35,16 @@ export class Spool {
     return this.#problems
   }
 
+  /** Whether a user's folder is read. */
+  has(name: string): boolean {
+    return this.#users.has(name)
+  }
+
+  /** Up to then runs of a user may have left no record; by the wall clock. */
+  blindMs(name: string): number {
+    return this.#users.get(name)?.blindMs ?? Infinity
+  }
+
   /** Makes the folder of a user, and reads what is in it and what comes. Resolves when all that is there was read. */
   async add(user: SpoolUser): Promise<void> {
     if (this.#users.has(user.name)) return

@@ -5,6 +5,7 @@ import type { Logger } from '../../logger.ts'
 import { packagedFile } from '../../packaged.ts'
 import type { EventBus } from '../events/bus.ts'
 import { cronDaemon } from '../host/cron-daemon.ts'
+import type { RunAs } from '../host/run-as.ts'
 import { localZone } from '../host/zone.ts'
 import { Accounts } from '../policy/accounts.ts'
 import type { Policy } from '../policy/policy.ts'
@@ -15,6 +16,8 @@ import { DriftWatch } from './drift.ts'
 import { EntryRecords } from './entry-records.ts'
 import { JobFiles } from './job-files.ts'
 import { Preparer } from './prepare.ts'
+import { CronResults } from './results.ts'
+import { CronRunner } from './runner.ts'
 import { CrontabService } from './service.ts'
 import { CrontabStore } from './store.ts'
 
@@ -35,16 +38,22 @@ export interface CrontabStackDeps {
   spoolDir: string
   /** `policy.cronDrift`. */
   cronDrift: 'report' | 'enforce'
+  runAs: RunAs
+  /** Time for the ages of records; see `SteadyClock`. */
+  now: () => number
   logger: Logger
   places?: Partial<CronPlaces>
 }
 
 export class CrontabStack {
   readonly service: CrontabService
+  readonly runner: CronRunner
+  readonly results: CronResults
   readonly drift: DriftWatch
   readonly #records: EntryRecords
 
-  constructor({ policy, bus, stateDir, spoolDir, cronDrift, logger, places = {} }: CrontabStackDeps) {
+  constructor(deps: CrontabStackDeps) {
+    const { policy, bus, stateDir, spoolDir, cronDrift, logger, places = {} } = deps
     const folder = join(stateDir, 'crontabs')
     const backups = new CrontabBackups(join(folder, 'copies'))
     const records = new EntryRecords(folder)
@@ -70,16 +79,32 @@ export class CrontabStack {
     }
     this.#records = records
     this.drift = new DriftWatch({ store, records, backups, isEnforced, bus, logger })
+    const results = new CronResults({ ...parts, ...deps, pidFile: places.pidFile })
+    this.results = results
+    const preparer = new Preparer(parts)
     this.service = new CrontabService({
       ...parts,
-      preparer: new Preparer(parts),
+      preparer,
       drift: this.drift,
       bus,
-      onUser: async () => undefined,
+      onUser: (account) => results.add(account),
+      lastRun: (id) => results.runs.list({ id, limit: 1 })[0],
+    })
+    this.runner = new CronRunner({
+      ...parts,
+      preparer,
+      results,
+      runAs: deps.runAs,
+      cron: () => cronDaemon(places.pidFile),
     })
   }
 
   async start(): Promise<void> {
     await this.#records.start()
+    await this.results.start()
+  }
+
+  async stop(): Promise<void> {
+    await this.results.stop()
   }
 }

@@ -50,6 +50,11 @@ export class CrontabStore {
     return tableOf(await this.#deps.files.read(user))
   }
 
+  /** When a crontab was written last; null where there is none. */
+  async writtenMs(user: string): Promise<number | null> {
+    return (await this.#deps.files.read(user))?.mtimeMs ?? null
+  }
+
   /** Everybody who has a crontab. */
   users(): Promise<string[]> {
     return this.#deps.files.users()

@@ -22,7 +22,7 @@ const bus = new EventBus()
 const runs = new Runs({ folder, bus, now: Date.now, logger })
 await runs.start()
 const spool = new Spool({ root, runs, isEntry: () => true, logger })
-await spool.add({ name: USER, uid: 0, gid: 0 })
+await spool.add({ name: USER, uid: 0 })
 
 const ballast = join(folder, 'ballast')
 for (const size of [16_384, 1024, 64, 1])

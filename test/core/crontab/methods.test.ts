@@ -20,6 +20,8 @@ await t.test('keyed calls', { skip: noCron() }, async (t) => {
   const put = { entry: definition({ id: 'job', env: { KEY: 'a-secret-value' } }) }
   const id = { id: 'job' }
   const listed = async () => (await ask('crontab.list', { user: 'alice' }))['entries'] as { key?: string }[]
+  const ran = async () =>
+    (await ask('crontab.runs', { id: 'hand', output: true }))['runs'] as { run: string }[]
   const rows: [string, Params | (() => Promise<Params>), Params][] = [
     ['crontab.put', put, { entry: definition({ id: 'other' }) }],
     ['crontab.disable', id, { id: 'other' }],
@@ -41,6 +43,14 @@ await t.test('keyed calls', { skip: noCron() }, async (t) => {
     ],
     ['crontab.put', { entry: definition({ id: 'job2' }) }, { entry: definition() }],
     ['crontab.delete', { id: 'job2' }, { id: 'other' }],
+    // of root, who is in here and out there the same
+    [
+      'crontab.put',
+      { entry: definition({ id: 'hand', user: 'root', command: 'echo begun; exec sleep 300' }) },
+      { entry: definition() },
+    ],
+    ['crontab.run', { id: 'hand' }, { id: 'other' }],
+    ['crontab.kill', async () => ({ run: (await ran()).at(0)?.run }), { run: 'hand.other' }],
   ]
   const mutating = Object.entries(METHODS).filter(([, { mutating: is }]) => is)
   t.strictSame(
@@ -61,6 +71,19 @@ await t.test('keyed calls', { skip: noCron() }, async (t) => {
     await t.rejects(ask(method, { ...other, idempotencyKey }), { code: 'IDEMPOTENCY_CONFLICT' })
   }
   t.match(spooled(), /1 1 \* \* \* .*mine/)
+  const runs = await ran()
+  t.equal(runs.length, 1, 'a repeat runs nothing')
+  t.match(runs, [{ id: 'hand', byHand: true, verdict: 'failed', signal: 'SIGTERM', output: 'begun\n' }])
+  const { entries } = await ask('crontab.list', { user: 'root' })
+  t.match(entries, [{ id: 'hand', lastRun: { run: runs[0]?.run } }])
+  const over = await ask('crontab.kill', { run: runs[0]?.run })
+  t.match(over, { run: { verdict: 'failed' } }, 'one that is over is left as it is')
+  for (const [method, params] of [
+    ['crontab.run', { id: 'nothing' }],
+    ['crontab.kill', { run: 'nothing' }],
+    ['crontab.runs', { id: 'nothing' }],
+  ] as const)
+    await t.rejects(ask(method, params), { code: 'ENTRY_NOT_FOUND' }, method)
 })
 
 await t.test('commands and variables stand in no record of a call', { skip: noCron() }, async (t) => {

@@ -39,9 +39,7 @@ export function host(t: Test, more: Partial<RunsOptions> = {}) {
     const runs = new Runs({ folder, bus, now: Date.now, logger, ...more })
     await runs.start()
     const reader = new Spool({ root: place.root, runs, isEntry: (id) => id !== 'others', logger })
-    const { uid, gid } =
-      process.getuid && process.getgid ? { uid: process.getuid(), gid: process.getgid() } : { uid: 0, gid: 0 }
-    await reader.add({ name: USER, uid, gid })
+    await reader.add({ name: USER, uid: process.getuid?.() ?? 0 })
     reader.start()
     const stop = async () => {
       await reader.stop()

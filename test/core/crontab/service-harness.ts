@@ -8,6 +8,7 @@ import type { Judge, Wish } from '../../../src/core/crontab/prepare.ts'
 import { type CronPlaces, CrontabStack } from '../../../src/core/crontab/stack.ts'
 import { EventBus } from '../../../src/core/events/bus.ts'
 import { StoredEvent } from '../../../src/core/events/stored-event.ts'
+import { RunAs } from '../../../src/core/host/run-as.ts'
 import { Accounts } from '../../../src/core/policy/accounts.ts'
 import { Policy } from '../../../src/core/policy/policy.ts'
 import { createLogger } from '../../../src/logger.ts'
@@ -57,9 +58,12 @@ export async function crontabs(t: Test, more: { cronDrift?: 'report' | 'enforce'
       stateDir,
       spoolDir,
       cronDrift: more.cronDrift ?? 'report',
+      runAs: new RunAs({ folder: join(stateDir, 'tasks'), python: () => null, isSystemd: false }),
+      now: Date.now,
       logger: createLogger('silent'),
       places: placesOf(host),
     })
+    t.teardown(() => stack.stop())
     await stack.start()
     return stack
   }

@@ -129,7 +129,7 @@ await t.test('hostile files are refused and told of, and the good ones read', as
 
 await t.test('each refusal has its reason', async (t) => {
   const { root, folder } = host(t)
-  const owner = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 }
+  const owner = { uid: process.getuid?.() ?? 0 }
   const own = SpoolFolder.open(folder, owner)
   t.teardown(() => own.close())
   writeFileSync(join(folder, 'file'), 'x')
@@ -159,9 +159,11 @@ await t.test('each refusal has its reason', async (t) => {
   if (owner.uid === 0) {
     chownSync(join(`${folder}-away`, 'large'), 65_534, 65_534)
     t.match(own.read('large', 100), { why: 'foreign-owner' })
-    t.throws(() => SpoolFolder.open(`${folder}-away`, { uid: 65_534, gid: 65_534 }), /belongs to uid 0/)
-    const made = SpoolFolder.open(join(root, 'nobody'), { uid: 65_534, gid: 65_534 })
-    t.match(statSync(join(root, 'nobody')), { uid: 65_534, gid: 65_534, mode: 0o40700 })
+    t.throws(() => SpoolFolder.open(`${folder}-away`, { uid: 65_534 }), /belongs to uid 0/)
+    mkdirSync(join(root, '.nobody.new'), { mode: 0o700 }) // of an agent that was killed
+    const made = SpoolFolder.open(join(root, 'nobody'), { uid: 65_534 })
+    t.match(statSync(join(root, 'nobody')), { uid: 65_534, gid: 0, mode: 0o40770 })
+    t.notOk(existsSync(join(root, '.nobody.new')))
     made.close()
   }
 })
