@@ -121,7 +121,7 @@ export class CronRunner {
       if (!late.aborted || signal.aborted || error instanceof AgentError) throw error
       throw new AgentError(
         'TIMEOUT',
-        `${id} was started, but left no record within ${START_MS / 1000} s: its spool may be full (agent doctor)`,
+        `${id} was to start, and there is no record of it after ${START_MS / 1000} s: nothing may run as ${account.name} here, or its folder in ${this.#deps.files.spoolDir} takes no more`,
         { facts: { id, user: account.name } },
       )
     }
