@@ -12,6 +12,10 @@ import { type Opening, openings } from './log-folder.ts'
 import { codeOf, follow, identityOf, isUnder, type Trusted, whyOthersMayChange } from './paths.ts'
 import type { ProgramDefinition } from './subject.ts'
 
+/** Why logs do not go where most tutorials put them. */
+const RISK =
+  'supervisord opens logs as root, so whoever can write a folder of them, as an application can its own, chooses what root writes to; a host that accepts that names the folder there and sets policy.allowUserLogDirectories'
+
 type LogKey = 'stdoutLogfile' | 'stderrLogfile'
 
 /** Judges where the output of a program goes. @returns what to write into its file */
@@ -98,7 +102,7 @@ async function judgeFolder(
     const through = way.real === folder ? '' : `, which is ${way.real},`
     findings.deny(
       'logDirectories',
-      `${folder}${through} lies in none of the roots of log files: ${roots}`,
+      `${folder}${through} lies in none of the roots of log files: ${roots}; ${RISK}`,
       key,
     )
     return null
@@ -112,7 +116,12 @@ async function judgeFolder(
       uids: new Set([...trusted.uids, account.uid]),
       gids: new Set([...trusted.gids, account.gid]),
     }
-    if ((await openings(way.real, withUser)).length === 0) return way.real
+    if ((await openings(way.real, withUser)).length === 0) {
+      findings.notes.push(
+        `${way.real} can be written by ${account.name}, who thereby chooses what supervisord writes to as root: allowed here by policy.allowUserLogDirectories`,
+      )
+      return way.real
+    }
   }
   findings.deny('logDirectories', whyRefused(way.real, open), key)
   return null
@@ -123,7 +132,7 @@ function whyRefused(real: string, open: readonly Opening[]): string {
   const whys = open.map(({ why }) => why).join(', ')
   const cures = open.map(({ cure }) => cure).join(' && ')
   const lasting = open.flatMap(({ lasting: one }) => (one === undefined ? [] : [`; ${one}`]))
-  return `supervisord opens logs as root, and ${whys}: every folder down to ${real} must belong to root and be writable by nobody else. As root: ${cures}${lasting.join('')}`
+  return `supervisord opens logs as root, and ${whys}: every folder down to ${real} must belong to root and be writable by nobody else, or policy.allowUserLogDirectories trust its user with what root writes. As root: ${cures}${lasting.join('')}`
 }
 
 function isSteady(findings: Findings, { steps }: Awaited<ReturnType<typeof follow>>): boolean {

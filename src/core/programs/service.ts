@@ -131,7 +131,7 @@ export class ProgramService {
       ...made,
       broken,
       issues: [...made.issues, ...issues],
-      warnings: [...made.warnings, ...(made.judged?.notes ?? []), ...warnings],
+      warnings: [...new Set([...made.warnings, ...(made.judged?.notes ?? []), ...warnings])],
     }
   }
 

@@ -16,6 +16,7 @@ import { brokenBy } from './broken.ts'
 import type { Change } from './change-runner.ts'
 import type { Prepared } from './draft.ts'
 import { toBytes } from './ini/bytes.ts'
+import { stopWaitWarnings } from './presets/options.ts'
 import { sectionOf } from './program-state.ts'
 import { readSection } from './read.ts'
 import { invalidProgram } from './refusals.ts'
@@ -27,6 +28,9 @@ export interface Look {
   /** What supervisord refuses already: as long as it does, nothing can be changed. */
   broken: ConfigError[]
 }
+
+/** How long a job of Laravel may take when its worker does not say. */
+const JOB_SECS = 60
 
 export class Trial {
   readonly #accounts: Accounts
@@ -50,7 +54,10 @@ export class Trial {
       files: files.map(({ path }) => path),
       definition: isLenient ? null : definition,
     })
-    const warnings = [...found.warnings, ...(definition === null ? [] : await absentScripts(definition))]
+    const warnings = [
+      ...found.warnings,
+      ...(definition === null ? [] : [...jobWarnings(definition), ...(await absentScripts(definition))]),
+    ]
     const doubts = isLenient ? found.issues.map(({ path, message }) => `${path}: ${message}`) : []
     return {
       issues: isLenient ? [] : found.issues,
@@ -89,6 +96,16 @@ function overlayOf({ files }: Change): Overlay {
 function definitionIn(name: string, text: string): Definition | null {
   const parsed = Definition.safeParse(readSection(sectionOf(name, text)).definition)
   return parsed.success ? parsed.data : null
+}
+
+/** A queue worker of Laravel that a stop kills in the middle of a job; its own default is a minute. */
+function jobWarnings(definition: Definition): string[] {
+  const words = (commandWords(definition.command ?? '') ?? []).map(({ text }) => text)
+  if (!words.includes('queue:work')) return []
+  const given = words
+    .map((word) => /^--timeout=(\d{1,9})$/.exec(word)?.[1])
+    .findLast((text) => text !== undefined)
+  return stopWaitWarnings(Number(given ?? JOB_SECS), definition, 'timeout')
 }
 
 /** A relative script that is not there yet, such as `artisan` before the first deployment. */
