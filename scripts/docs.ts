@@ -11,7 +11,7 @@ import { TokenView } from '../src/methods/token.ts'
 import { Definition } from '../src/protocol/definition.ts'
 import { ERRORS, type ErrorCode } from '../src/protocol/errors.ts'
 import { EVENTS } from '../src/protocol/events.ts'
-import { Bookmark, Gap, Hello, LogNotification, Progress } from '../src/protocol/frames.ts'
+import { Bookmark, Gap, Hello, LogNotification, Progress, Unsubscribed } from '../src/protocol/frames.ts'
 import { CLOSE, LIMITS, PROTOCOL_VERSION, SUBPROTOCOL } from '../src/protocol/limits.ts'
 import { sharedErrors } from '../src/protocol/method.ts'
 import { Process, ProcessResult } from '../src/protocol/process.ts'
@@ -70,6 +70,7 @@ const NOTIFICATIONS = [
     'A piece of a log that is followed; `ended` in the last one when it cannot go on.',
     LogNotification,
   ],
+  ['unsubscribed', 'The right that a subscription needs was taken away: it has ended.', Unsubscribed],
   ['progress', 'How far a long call is; `id` is that of the call.', Progress],
 ] as const
 

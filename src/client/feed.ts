@@ -2,11 +2,13 @@
 // the feed asks again after every break. A consumer that lags costs a bounded queue: over the mark the feed
 // unsubscribes, and goes on from there once the queue is empty. The agent keeps the rest.
 import { Backoff } from '../lib/backoff.ts'
-import { AgentError, ERRORS, type ErrorCode } from '../protocol/errors.ts'
+import { AgentError, ERRORS, type ErrorCode, fromWireError } from '../protocol/errors.ts'
+import { Unsubscribed } from '../protocol/frames.ts'
 import type { Connection, Result } from './connection.ts'
 import { ConnectionError } from './connection-error.ts'
 import { delay } from './delay.ts'
 import type { Inbox } from './inbox.ts'
+import { checked } from './incoming.ts'
 import type { Keeper } from './keeper.ts'
 
 type Params = Record<string, unknown>
@@ -103,6 +105,7 @@ export class Feed<T> implements AsyncIterableIterator<T, undefined> {
       over = resolve
     })
     let isFull = false
+    let refusal: AgentError | null = null
     signal.addEventListener('abort', over, { once: true })
     try {
       const undo = await connection.stream(
@@ -110,7 +113,11 @@ export class Feed<T> implements AsyncIterableIterator<T, undefined> {
         {
           onAnswer: (result) => this.#source.started(result, connection),
           receive: (method, params) => {
-            if (isFull) return // left out here, asked for again later
+            if (isFull || refusal) return // left out here, asked for again later
+            if (method === 'unsubscribed') {
+              refusal = fromWireError(checked(Unsubscribed, params, method).error)
+              return over()
+            }
             this.#source.receive(method, params)
             isFull = this.#inbox.size >= QUEUE_MAX
             if (isFull) over()
@@ -121,6 +128,7 @@ export class Feed<T> implements AsyncIterableIterator<T, undefined> {
       )
       await ended
       undo()
+      if (refusal) throw refusal
     } finally {
       signal.removeEventListener('abort', over)
     }

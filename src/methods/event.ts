@@ -33,8 +33,9 @@ export const eventMethods = {
       params: { types: ['process.*'], since: { epoch: 'dQw4w9Wg', seq: 42 } },
       result: { subscription: 'e1', mode: 'resumed', epoch: 'dQw4w9Wg', seq: 42 },
     },
-    run: async ({ types, programs, since }, { streams, processes, principal }: Context) => {
+    run: async ({ types, programs, since }, { streams, processes, principal, signal }: Context) => {
       await processes.known
+      signal.throwIfAborted()
       const start = streams.subscribe({ types, programs, since })
       if (start.mode === 'resumed') return start
       // the same tick: no event lies between the position and the snapshot
@@ -44,7 +45,7 @@ export const eventMethods = {
 
   'event.unsubscribe': query({
     summary: 'End a stream of events.',
-    scope: 'read',
+    scope: 'any',
     params: z.strictObject({ subscription: z.string().max(16) }),
     result: z.strictObject({}),
     errors: [],

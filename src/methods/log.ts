@@ -62,7 +62,7 @@ export const logMethods = {
 
   'log.unfollow': query({
     summary: 'End a stream of logs.',
-    scope: 'logs',
+    scope: 'any',
     params: z.strictObject({ subscription: z.string().max(16) }),
     result: z.strictObject({}),
     errors: [],

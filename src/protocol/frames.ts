@@ -61,5 +61,7 @@ export const LogNotification = z.looseObject({
 export type LogNotification = z.infer<typeof LogNotification>
 export const Gap = z.looseObject({ epoch: z.string(), from: z.int(), to: z.int() })
 export const Bookmark = z.looseObject({ epoch: z.string(), seq: z.int() })
+/** The agent has ended a subscription, and says why. */
+export const Unsubscribed = z.looseObject({ subscription: z.string(), error: WireErrorSchema })
 export const Progress = z.looseObject({ id: RequestId, done: z.int(), total: z.int(), text: z.string() })
 export type Progress = z.infer<typeof Progress>

@@ -108,6 +108,7 @@ export class Dispatcher {
         params,
         secrets: method.secretResults ?? [],
         mayRunUnrecorded: principal.isAbovePolicy,
+        signal: source.signal,
         observe: () => judged.observe(),
       },
       run,

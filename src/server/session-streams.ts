@@ -2,7 +2,9 @@ import type { Principal } from '../core/access/principal.ts'
 import { anyGlob } from '../lib/glob.ts'
 import type { Logger } from '../logger.ts'
 import type { EventFilter, LogStreamRequest, Services, Streams } from '../methods/context.ts'
-import { AgentError } from '../protocol/errors.ts'
+import { AgentError, toWireError } from '../protocol/errors.ts'
+import type { Scope } from '../protocol/scopes.ts'
+import { notification } from './event-frames.ts'
 import { EventStream } from './event-stream.ts'
 import type { Limits } from './limits.ts'
 import { LogStream } from './log-stream.ts'
@@ -93,6 +95,12 @@ export class SessionStreams implements Streams {
     this.#logs.delete(subscription)
   }
 
+  /** Rights have changed: ends what nobody may see any more, and says so. */
+  rightsChanged(): void {
+    this.#endWithout('read', this.#events)
+    this.#endWithout('logs', this.#logs)
+  }
+
   /** Sends new events to every subscription. */
   pump(): void {
     for (const stream of this.#events.values()) stream.pump()
@@ -109,6 +117,17 @@ export class SessionStreams implements Streams {
     this.#outlet.release()
     this.#events.clear()
     this.#logs.clear()
+  }
+
+  #endWithout(scope: Scope, streams: Map<string, EventStream | LogStream>): void {
+    if (this.#principal.scopes.has(scope)) return
+    const facts = { rule: 'scope', scope }
+    const error = toWireError(new AgentError('FORBIDDEN', `the right to ${scope} has ended`, { facts }))
+    for (const [subscription, stream] of streams) {
+      stream.stop()
+      streams.delete(subscription)
+      this.#outlet.send(notification('unsubscribed', { subscription, error }))
+    }
   }
 }
 

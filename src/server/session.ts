@@ -7,14 +7,15 @@ import type { Request, RequestId } from '../protocol/frames.ts'
 import { CLOSE } from '../protocol/limits.ts'
 import { CallsInFlight } from './calls-in-flight.ts'
 import type { Dispatcher } from './dispatcher.ts'
-import { notification } from './event-frames.ts'
 import { readFrame } from './frame.ts'
 import { heldRights } from './held-rights.ts'
 import { helloFrame } from './hello.ts'
 import type { Limits } from './limits.ts'
 import type { Link, LinkUser } from './link.ts'
 import { Outlet } from './outlet.ts'
+import { progressOf } from './progress.ts'
 import { Rate } from './rate.ts'
+import { stopping, tooMany } from './refusals.ts'
 import { SessionStreams } from './session-streams.ts'
 
 /** What makes room is let in when there is none. */
@@ -30,7 +31,6 @@ export interface SessionDeps {
   onClosed(session: Session): void
 }
 
-const PROGRESS_EVERY_MS = 100
 /** Answers that nobody reads: at so many times the high mark no more calls are taken. */
 const UNREAD_MARKS = 4
 
@@ -64,9 +64,11 @@ export class Session implements LinkUser {
 
   receive(text: string): void {
     const { link, limits } = this.#deps
-    if (this.#stalledAtMs !== null) return // its end is decided
     const over = this.#rate.take(performance.now())
-    if (over > limits.overRateClose) return link.close(CLOSE.overRate, 'far over the rate')
+    const isOver = over > limits.overRateClose
+    if (isOver) link.close(CLOSE.overRate, 'far over the rate')
+    // its end is decided
+    if (isOver || this.#stalledAtMs !== null) return this.#leaveUnanswered(text)
     const { request, id, error } = readFrame(text, limits.depth)
     if (!request) {
       this.#answerError(id, error)
@@ -109,6 +111,7 @@ export class Session implements LinkUser {
   /** Rights have changed, of this session or another: what has lost its right ends, also when its caller has left. */
   rightsChanged(): void {
     this.#calls.endForbidden()
+    this.#streams.rightsChanged()
   }
 
   /** Tells every call to end, because the agent stops. @returns when each has its answer */
@@ -188,28 +191,32 @@ export class Session implements LinkUser {
 
   #context(id: RequestId, signal: AbortSignal): CallSource {
     const { services, principal, link } = this.#deps
-    let toldAtMs = 0
     return {
       ...services,
       principal,
       remote: link.remote,
       signal,
       streams: this.#streams,
-      progress: (done, total, text) => {
-        const nowMs = performance.now()
-        if (total < 2 || (done < total && nowMs - toldAtMs < PROGRESS_EVERY_MS)) return
-        toldAtMs = nowMs
-        this.#send(notification('progress', { id, done, total, text }))
-      },
+      progress: progressOf(id, (frame) => this.#send(frame)),
       describe: () => openRpcDocument(services.agent.version),
       cancel: (other) => this.#calls.cancel(other),
     }
   }
 
   #refuse(request: Request, id: RequestId, error: AgentError): void {
-    const { dispatcher, principal, link } = this.#deps
-    dispatcher.refused(request.method, request.params ?? {}, { principal, remote: link.remote }, error)
+    this.#record(request, error)
     this.#answerError(id, error)
+  }
+
+  /** A frame of a peer that is being closed: nobody hears of it but the audit. */
+  #leaveUnanswered(text: string): void {
+    const { request } = readFrame(text, this.#deps.limits.depth)
+    if (request?.id !== undefined) this.#record(request, tooMany('the connection is being closed'))
+  }
+
+  #record({ method, params }: Request, error: AgentError): void {
+    const { dispatcher, principal, link } = this.#deps
+    dispatcher.refused(method, params ?? {}, { principal, remote: link.remote }, error)
   }
 
   #answer(id: RequestId, result: Record<string, unknown>): void {
@@ -240,12 +247,4 @@ export class Session implements LinkUser {
   #leaveWhenDone(): void {
     if (this.#isInputOver && this.#calls.size === 0) this.#deps.link.close(CLOSE.goingAway, 'all is answered')
   }
-}
-
-function stopping(): AgentError {
-  return new AgentError('SHUTTING_DOWN', 'the agent is stopping')
-}
-
-function tooMany(what: string): AgentError {
-  return new AgentError('TOO_MANY_REQUESTS', what)
 }

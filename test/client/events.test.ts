@@ -1,6 +1,8 @@
+import { join } from 'node:path'
 import t from 'tap'
 import { type AgentClient, connect, type EventItem, type FeedItem } from '../../src/client/index.ts'
 import { startAgent } from '../fixtures/daemon.ts'
+import { rewriteToken } from '../fixtures/rewrite-token.ts'
 import { supervisord } from '../fixtures/supervisord.ts'
 import { until } from '../fixtures/wait.ts'
 import { proxy } from './proxy.ts'
@@ -177,4 +179,17 @@ await t.test('abort, return and close end a feed quietly', async (t) => {
   t.equal(await closed.ended, 'quietly')
   const late = reading(opened.events())
   t.equal(await late.ended, 'quietly')
+})
+
+await t.test('a feed whose right is taken away says so', async (t) => {
+  const opened = await connect({
+    url: agent.url,
+    token: await agent.token('operator', { name: 'downgraded' }),
+    reconnect: quick,
+  })
+  t.teardown(() => opened.close())
+  const { items, ended } = reading(opened.events())
+  await until(() => items.length === 1)
+  await rewriteToken(join(agent.folder, 'tokens.json'), 'downgraded', { scopes: ['control'] })
+  t.match(await ended, { code: 'FORBIDDEN', facts: { rule: 'scope', scope: 'read' } })
 })

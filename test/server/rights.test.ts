@@ -1,8 +1,8 @@
 // Rights that end while something goes on with them: calls with a key, whose callers may have left.
-import { readFileSync, writeFileSync } from 'node:fs'
 import t from 'tap'
 import type { TokenRecord } from '../../src/core/access/token-file.ts'
 import type { Scope } from '../../src/protocol/scopes.ts'
+import { rewriteToken } from '../fixtures/rewrite-token.ts'
 import { supervisord } from '../fixtures/supervisord.ts'
 import { until } from '../fixtures/wait.ts'
 import { parts } from './support.ts'
@@ -26,15 +26,11 @@ await t.test('with a real supervisord', async (t) => {
   const allRun = () =>
     until(() => names.every((name) => stack.table.get(name)?.state === 'RUNNING'), 'all to run')
   /** What a token may do from now on, as somebody writes it into the file. */
-  const rewrite = async (id: string, rights: { scopes?: Scope[]; programs?: string[] }) => {
-    const file = JSON.parse(readFileSync(tokensFile, 'utf8')) as { tokens: TokenRecord[] }
-    const tokens = file.tokens.map((one) => (one.id === id ? { ...one, ...rights } : one))
-    writeFileSync(tokensFile, JSON.stringify({ ...file, tokens }), { mode: 0o600 })
+  const rewrite = async ({ id, name }: TokenRecord, rights: { scopes?: Scope[]; programs?: string[] }) => {
+    await rewriteToken(tokensFile, name, rights)
     const isInForce = () => {
-      const scopes = store.list().find((one) => one.id === id)
-      return Object.entries(rights).every(
-        ([key, value]) => JSON.stringify(scopes?.[key as 'scopes']) === JSON.stringify(value),
-      )
+      const { scopes, programs } = store.list().find((one) => one.id === id) ?? {}
+      return JSON.stringify({ scopes, programs, ...rights }) === JSON.stringify({ scopes, programs })
     }
     await until(isInForce, 'the file to be in force')
   }
@@ -68,7 +64,7 @@ await t.test('with a real supervisord', async (t) => {
 
   await t.test('a downgraded token: its rolling restart ends, with a row for each', async (t) => {
     const { peer, id, params, record, before } = await rolling('downgraded')
-    await rewrite(record.id, { scopes: ['read'] })
+    await rewrite(record, { scopes: ['read'] })
     const { result } = await peer.answer(id)
     t.match(result, {
       results: [
@@ -78,7 +74,7 @@ await t.test('with a real supervisord', async (t) => {
     })
     await onlyFirst(t, before)
     t.equal(await outcomeOf('downgraded'), 'partial')
-    await rewrite(record.id, { scopes: ['read', 'control'] })
+    await rewrite(record, { scopes: ['read', 'control'] })
     t.strictSame((await peer.call('process.restart', params)).result, { ...result, replayed: true })
     await onlyFirst(t, before)
   })
@@ -93,7 +89,7 @@ await t.test('with a real supervisord', async (t) => {
 
   await t.test('a token that loses programs', async (t) => {
     const { peer, id, record, before } = await rolling('narrowed')
-    await rewrite(record.id, { programs: ['db'] })
+    await rewrite(record, { programs: ['db'] })
     t.match(await peer.answer(id), { result: { results: [{ error: { name: 'FORBIDDEN' } }] } })
     await onlyFirst(t, before)
   })
@@ -102,7 +98,7 @@ await t.test('with a real supervisord', async (t) => {
     const { peer, id, record } = await rolling('kept', names.slice(0, 1))
     await store.create({ name: 'other', role: 'operator' }, 'local:admin')
     await store.revoke('other')
-    await rewrite(record.id, { scopes: ['control'] })
+    await rewrite(record, { scopes: ['control'] })
     t.match(await peer.answer(id), { result: { results: [{ process: names[0], ok: true }] } })
   })
 })

@@ -78,6 +78,34 @@ await t.test('over the rate each message is refused, far over it the connection 
   t.equal(refused, 200, 'were refused before')
 })
 
+await t.test('what nobody answers any more is in the audit', async (t) => {
+  const limits = { requestsPerSecond: 1, requestsBurst: 5, overRateClose: 5, stalledMs: 200 }
+  const { open, lines, services } = await parts(t, {
+    limits: { ...limits, highWaterBytes: 2000, lowWaterBytes: 500 },
+  })
+  const revoke = (peer: Peer, token: string) => peer.ask('token.revoke', { token })
+  const told = async (token: string) => {
+    const { records } = await services.audit.list({ limit: 100 })
+    return records.filter(({ method, subject }) => method === 'token.revoke' && subject?.includes(token))
+  }
+  const hasty = open()
+  let sent = 0
+  for (; hasty.closedWith === null; sent++) revoke(hasty, 'hasty')
+  t.equal(hasty.closedWith, 4429)
+  await until(async () => (await told('hasty')).length === sent, 'all of them to be there')
+  const refused = (await told('hasty')).filter(({ outcome }) => outcome === 'TOO_MANY_REQUESTS')
+  t.equal(refused.length, errors(hasty, 'TOO_MANY_REQUESTS').length + 1, 'that which closed it too')
+
+  const deaf = open()
+  deaf.isStuck = true
+  await deaf.call('rpc.discover')
+  await until(() => lines.some((line) => line.includes('reader stalled')), 'it to be noticed')
+  const { length } = deaf.frames
+  revoke(deaf, 'deaf')
+  t.match(await told('deaf'), [{ outcome: 'TOO_MANY_REQUESTS' }])
+  t.equal(deaf.frames.length, length)
+})
+
 await t.test('an answer over the frame limit is refused with a way out', async (t) => {
   const { open } = await parts(t, { limits: { frameOutBytes: 2000 } })
   const peer = open()
@@ -218,6 +246,30 @@ await t.test('with a real supervisord', async (t) => {
     t.match(await peer.call('rpc.cancel', { id: 'mine' }), { result: { cancelled: true } })
     t.equal(nameOf(await peer.answer('mine')), 'CANCELLED')
     t.match(await peer.call('rpc.cancel', { id: 'mine' }), { result: { cancelled: false } })
+    await reset()
+  })
+
+  await t.test('rpc.cancel of a call that waits for its like ends the wait alone', async (t) => {
+    const [peer, other] = [open(), open()]
+    const params = { select: ['slow'], idempotencyKey: 'joined-by-another' }
+    peer.ask('process.start', params, 'first')
+    await isStarting()
+    other.ask('process.start', params, 'second')
+    await new Promise(setImmediate)
+    t.match(await other.call('rpc.cancel', { id: 'second' }), { result: { cancelled: true } })
+    t.equal(nameOf(await other.answer('second')), 'CANCELLED')
+    t.match(await other.call('process.list', { select: ['slow'] }), {
+      result: { processes: [{ state: 'STARTING' }] },
+    })
+    t.notOk(
+      peer.frames.some(({ id }) => id === 'first'),
+      'the other one goes on',
+    )
+    other.ask('process.start', params, 'third')
+    await peer.call('rpc.cancel', { id: 'first' })
+    const [first, third] = [await peer.answer('first'), await other.answer('third')]
+    t.strictSame([nameOf(first), nameOf(third)], ['CANCELLED', 'CANCELLED'])
+    t.equal(third.error?.data['replayed'], true)
     await reset()
   })
 

@@ -1,6 +1,7 @@
 // A mutating call with a key runs once, also over restarts. That it begins is on the disk before its effect, its outcome
 // after it, with a fingerprint of the call. A second call with the key gets the outcome again, joins the first while that
 // still runs, and is told OUTCOME_UNKNOWN, with the state as it is now, when the agent ended in the middle of the first.
+import { orAbort } from '../../lib/or-abort.ts'
 import type { Logger } from '../../logger.ts'
 import { AgentError, type ErrorFacts } from '../../protocol/errors.ts'
 import { IdempotencyJournal, KEEP_MS, NEVER_EVICT_MS } from './idempotency-journal.ts'
@@ -42,6 +43,8 @@ export interface KeyedCall {
   secrets: readonly string[]
   /** True for those who may act although the disk takes no record: a restart then forgets the key. */
   mayRunUnrecorded: boolean
+  /** Ends the wait of this caller for a run that is another's. */
+  signal: AbortSignal
   /** The state that the call is about, as it is now. */
   observe: () => Promise<ErrorFacts>
 }
@@ -224,13 +227,13 @@ export class IdempotencyKeys {
     this.#owed.delete(record)
   }
 
-  async #replay(record: KeyRecord, print: string, { observe }: KeyedCall): Promise<Result> {
+  async #replay(record: KeyRecord, print: string, { observe, signal }: KeyedCall): Promise<Result> {
     if (record.print !== print)
       throw new AgentError(
         'IDEMPOTENCY_CONFLICT',
         'this idempotencyKey was used with another method or other parameters',
       )
-    const outcome = await this.#outcomeOf(record)
+    const outcome = await orAbort(this.#outcomeOf(record), signal)
     if (outcome === null)
       throw new AgentError(
         'OUTCOME_UNKNOWN',

@@ -21,6 +21,7 @@ const call = (key: string, more: Partial<KeyedCall> = {}): KeyedCall => ({
   params: {},
   secrets: [],
   mayRunUnrecorded: false,
+  signal: new AbortController().signal,
   observe: () => Promise.resolve({}),
   ...more,
 })

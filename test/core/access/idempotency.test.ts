@@ -15,6 +15,7 @@ const call = (fields: Partial<KeyedCall> = {}): KeyedCall => ({
   params: { select: ['a'] },
   secrets: [],
   mayRunUnrecorded: false,
+  signal: new AbortController().signal,
   observe: () => Promise.resolve({ seen: 'now' }),
   ...fields,
 })

@@ -1,6 +1,9 @@
 // What depends on what was before: keys, positions, and rights that end.
+import { join } from 'node:path'
 import * as z from 'zod'
+import { Unsubscribed } from '../../../src/protocol/frames.ts'
 import { createToken } from '../../fixtures/create-token.ts'
+import { rewriteToken } from '../../fixtures/rewrite-token.ts'
 import { until } from '../../fixtures/wait.ts'
 import type { Attack, Case } from '../attack.ts'
 import { wordOf } from '../wire.ts'
@@ -71,6 +74,28 @@ export const states: Case[] = [
     },
   },
   {
+    it: 'a token downgraded in the middle of its streams',
+    expect: 'e1 FORBIDDEN, l2 FORBIDDEN, FORBIDDEN 1001, ok, ok',
+    isSlow: true,
+    async send(attack) {
+      const { admin, host } = attack.target
+      const wire = await attack.session(await createToken(admin, { name: 'downgraded', role: 'operator' }))
+      await wire.ask('event.subscribe', {})
+      await wire.ask('log.follow', { select: ['web'] })
+      await rewriteToken(join(host.folder, 'tokens.json'), 'downgraded', { scopes: ['control'] })
+      const ends = await until(() => {
+        const told = wire.notifications('unsubscribed')
+        return told.length === 2 ? told : null
+      }, 'both to end')
+      const after = [
+        await wire.call('event.subscribe', {}),
+        await wire.call('event.unsubscribe', { subscription: 'e1' }),
+        await wire.call('log.unfollow', { subscription: 'l2' }),
+      ]
+      return [...ends.map(({ params }) => endOf(params)), ...after].join(', ')
+    },
+  },
+  {
     it: 'a token that expires in the middle of a stream',
     expect: 'close 4401, then 401',
     isSlow: true,
@@ -98,6 +123,11 @@ export const states: Case[] = [
     },
   },
 ]
+
+function endOf(params: Record<string, unknown>): string {
+  const { subscription, error } = Unsubscribed.parse(params)
+  return `${subscription} ${error.data.name}`
+}
 
 async function startWith(
   attack: Attack,
