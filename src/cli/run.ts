@@ -113,7 +113,10 @@ export function buildProgram(done: (status: number) => void): Command {
   program
     .command('init')
     .description('Make this host ready: config, folders, event listener in supervisord.')
-    .option('--remove', 'take the event listener out of supervisord again')
+    .option(
+      '--remove',
+      'give crontab entries back to their users, take the event listener out of supervisord',
+    )
     .action(async (options: object) =>
       done(await (await import('./commands/init.ts')).initCommand(options, globals())),
     )

@@ -1,7 +1,8 @@
 // `agent cron` over a socket, against a real crontab; every command of docs/crontabs.md is run, in its order.
-import { readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import t from 'tap'
+import { ejectAll } from '../../src/cli/commands/eject-all.ts'
 import { LOCAL_ADMIN } from '../../src/core/access/local-principals.ts'
 import { createLogger } from '../../src/logger.ts'
 import { LocalTransport } from '../../src/transports/local.ts'
@@ -128,5 +129,28 @@ await t.test('agent cron', { skip: noCron() }, async (t) => {
       stderr: /options\.folder: /,
     })
     t.match(await agent('cron', 'presets', 'none'), { code: 1, stderr: /there is no preset none/ })
+  })
+
+  await t.test('a host without the agent keeps its jobs', async (t) => {
+    const stateDir = join(host.folder, 'state')
+    const listen = { runDir: host.folder }
+    const { ejected, left, warnings } = await ejectAll({ stateDir, listen })
+    t.strictSame([ejected, left], [['nightly'], []])
+    t.match(warnings, [/nightly is an ordinary line/])
+    t.match(body(), /\n30 2 \* \* \* \/bin\/true\n/)
+    t.notMatch(body(), 'supervisor-agent block')
+
+    t.strictSame(await ejectAll({ stateDir, listen: { runDir: '/nowhere' } }), {
+      ejected: [],
+      left: [],
+      warnings: [],
+    })
+    const user = 'www-data'
+    const kept = { id: 'kept', name: 'Kept', schedule: '@daily', command: '/bin/true', enabled: true }
+    const known = { version: 1, user, uid: 1501, lines: '', entries: [kept] }
+    mkdirSync(join(stateDir, 'crontabs'), { recursive: true })
+    writeFileSync(join(stateDir, 'crontabs', `${user}.json`), JSON.stringify(known))
+    const away = await ejectAll({ stateDir, listen: { runDir: '/nowhere' } })
+    t.match(away, { ejected: [], left: [{ id: 'kept', reason: /no agent answers/ }] })
   })
 })

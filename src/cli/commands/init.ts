@@ -3,12 +3,15 @@ import { dirname } from 'node:path'
 import { DEFAULT_CONFIG, loadConfig } from '../../config.ts'
 import { writeFileAtomic } from '../../lib/atomic-file.ts'
 import type { Globals } from '../globals.ts'
+import { harmless } from '../text.ts'
+import { ejectAll } from './eject-all.ts'
 import { certificateText, hostCertificate, newConfig } from './init-tls.ts'
 import { installText, withInstall } from './listener.ts'
 
 /**
  * Makes a host ready: the config file and a certificate when there are none, the folders, the event listener in
- * supervisord. `--remove` takes the listener out again and leaves config, certificate, tokens and state.
+ * supervisord. `--remove` gives crontab entries back to their users, takes the listener out again, and leaves config,
+ * certificate, tokens and state.
  */
 export async function initCommand(options: { remove?: boolean }, globals: Globals): Promise<number> {
   const say = (text: string) => {
@@ -16,7 +19,14 @@ export async function initCommand(options: { remove?: boolean }, globals: Global
   }
   const path = globals.config ?? DEFAULT_CONFIG
   if (options.remove) {
-    const outcome = await withInstall(loadConfig(globals.config), 'remove', (install) => install.remove())
+    const config = loadConfig(globals.config)
+    const entries = await ejectAll(config)
+    const { ejected, left, warnings } = entries
+    if (ejected.length > 0)
+      say(`crontab entries that are ordinary lines of their users now: ${ejected.join(' ')}`)
+    for (const text of warnings) say(`note: ${harmless(text)}`)
+    for (const { id, reason } of left) say(`but: crontab entry ${harmless(id)} stays: ${harmless(reason)}`)
+    const outcome = await withInstall(config, 'remove', (install) => install.remove())
     const { changed, problem } = outcome
     say(
       changed
@@ -25,8 +35,8 @@ export async function initCommand(options: { remove?: boolean }, globals: Global
     )
     if (problem) say(`but: ${problem}`)
     say(`kept: ${path}, tokens and state`)
-    tellJson(globals, { config: path, listener: outcome })
-    return 0
+    tellJson(globals, { config: path, listener: outcome, entries })
+    return left.length === 0 ? 0 : 1
   }
   const isNew = !existsSync(path)
   if (isNew) {

@@ -5,6 +5,9 @@ import { auditChain } from './audit-chain.ts'
 import type { Check } from './check.ts'
 import { clock } from './clock.ts'
 import { cron } from './cron.ts'
+import { cronOwners } from './cron-owners.ts'
+import { cronSpool } from './cron-spool.ts'
+import { cronZone } from './cron-zone.ts'
 import { exitStatuses } from './exit-statuses.ts'
 import type { DoctorAgent, DoctorHost } from './host.ts'
 import { journal } from './journal.ts'
@@ -42,6 +45,9 @@ export function hostChecks(host: DoctorHost): Check[] {
     stateFolder(host),
     auditChain(host),
     cron(host),
+    cronOwners(host),
+    cronSpool(host),
+    cronZone(),
     tlsCertificate(host),
     clock(host),
   ]

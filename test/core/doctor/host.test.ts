@@ -11,6 +11,10 @@ import { auditChain } from '../../../src/core/doctor/audit-chain.ts'
 import { UNASKED } from '../../../src/core/doctor/check.ts'
 import { clock } from '../../../src/core/doctor/clock.ts'
 import { cron } from '../../../src/core/doctor/cron.ts'
+import { cronOwners } from '../../../src/core/doctor/cron-owners.ts'
+import { cronSpool } from '../../../src/core/doctor/cron-spool.ts'
+import { cronZone } from '../../../src/core/doctor/cron-zone.ts'
+import type { DoctorHost } from '../../../src/core/doctor/host.ts'
 import { hostChecks } from '../../../src/core/doctor/index.ts'
 import { logFolders } from '../../../src/core/doctor/log-folders.ts'
 import { panelLink } from '../../../src/core/doctor/panel-link.ts'
@@ -134,6 +138,63 @@ await t.test('cron', async (t) => {
     { message: /no crontab command/, fix: /apt-get install cron/ },
     { message: /no cron daemon runs/, fix: /systemctl enable --now cron/ },
   ])
+})
+
+await t.test('entries in crontabs', async (t) => {
+  const { at, path } = host(t)
+  mkdirSync(path('etc'))
+  const debian = () => ({ ...at(), cron: () => ({ alive: true, flavour: 'debian' as const }) })
+  const cronie = () => ({ ...at(), cron: () => ({ alive: true, flavour: 'cronie' as const }) })
+  const owners = (one: DoctorHost = debian()) => found(cronOwners(one, path('etc')))
+  const spool = () => found(cronSpool(at(), 2))
+  t.equal(await owners(), UNASKED, 'there are no entries')
+  t.equal(await spool(), UNASKED)
+  mkdirSync(path('state/crontabs'))
+  const entry = { id: 'job', name: 'Job', schedule: '@daily', command: '/bin/true', enabled: true }
+  const record = (user: string) =>
+    writeFileSync(
+      path(`state/crontabs/${user}.json`),
+      JSON.stringify({ version: 1, user, uid: 1501, lines: '', entries: [{ ...entry, id: user }] }),
+    )
+  record('alice')
+  writeFileSync(path('etc/passwd'), 'alice:x:1501:1501::/home/alice:/bin/sh\n')
+  t.same(await owners(), [])
+  writeFileSync(path('etc/cron.deny'), 'bob\nalice\n')
+  t.match(await owners(), [{ message: /alice may not have a crontab/, fix: /^sed -i '\/\^alice\$\/d' / }])
+  t.same(await owners(cronie()), [], 'cronie asks who calls')
+  writeFileSync(path('etc/cron.allow'), 'alice\n')
+  t.same(await owners(), [])
+  record('carol')
+  writeFileSync(path('etc/cron.allow'), 'bob\n')
+  t.match(await owners(), [
+    { evidence: /cron\.allow does not name alice/ },
+    { message: /carol .* is no user/ },
+  ])
+
+  chmodSync(path('spool'), 0o711)
+  t.match(await spool(), [{ severity: 'failure', message: /cronrun is missing/, fix: /^install -D -m 755 / }])
+  mkdirSync(path('spool/.bin'))
+  writeFileSync(path('spool/.bin/cronrun'), '#!/bin/sh\n')
+  chmodSync(path('spool/.bin/cronrun'), 0o755)
+  chmodSync(path('spool/.bin'), 0o755)
+  t.same(await spool(), [])
+  chmodSync(path('spool/.bin'), 0o775)
+  t.match(await spool(), [{ message: /\.bin can be changed by others/, evidence: /^mode 0775/ }])
+  chmodSync(path('spool/.bin'), 0o755)
+  mkdirSync(path('spool/alice'))
+  for (const name of ['a', 'b', 'c']) writeFileSync(path(`spool/alice/${name}`), '')
+  t.match(await spool(), [{ severity: 'warning', message: /alice is full/, evidence: '3 files' }])
+})
+
+await t.test('the zone of cron', async (t) => {
+  const { path } = host(t)
+  const zone = (flavour: 'debian' | 'cronie', startTicks: string) =>
+    found(cronZone(() => ({ flavour, pid: 12, startTicks }), path('localtime')))
+  t.equal(await zone('cronie', '1'), UNASKED)
+  writeFileSync(path('localtime'), '')
+  t.match(await zone('cronie', '1'), [{ message: /keeps the time zone/, fix: /restart crond/ }])
+  t.equal(await zone('debian', '1'), UNASKED)
+  t.same(await zone('cronie', String(10 ** 15)), [], 'started later')
 })
 
 await t.test('certificates', async (t) => {
