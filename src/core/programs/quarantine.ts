@@ -92,14 +92,12 @@ export class Quarantine {
     this.#assertNotNeeded(file, own)
     const to = file + SUFFIX
     if (await exists(to)) throw refused(file, `${to} is there already`)
-    const tree = await readConfigTree(
-      mainFile,
-      discovery.expansions,
-      new Map([
+    const tree = await readConfigTree(mainFile, discovery.expansions, {
+      overlay: new Map([
         [file, null],
         [to, new Uint8Array()],
       ]),
-    )
+    })
     if (tree.files.includes(to)) throw refused(file, `supervisord would read ${to}, too`)
     const faults = await this.#faults(tree, discovery)
     const [fresh] = newOf(faults, before)
@@ -117,7 +115,7 @@ export class Quarantine {
       [file, await readFile(from)],
       [from, null],
     ])
-    const tree = await readConfigTree(mainFile, discovery.expansions, overlay)
+    const tree = await readConfigTree(mainFile, discovery.expansions, { overlay })
     if (!tree.files.includes(file) && !tree.errors.some((error) => error.file === file))
       throw refused(file, 'no glob of [include] takes it')
     const before = await this.#faults(discovery, discovery)

@@ -27,8 +27,17 @@ export interface ConfigTree {
   headers: { header: string; file: string; line: number }[]
   /** What supervisord refuses of the lines themselves. */
   errors: ConfigError[]
+  /** The text of each of `files`. */
+  texts: Map<string, string>
   /** What could not be read or told, each in words. */
   problems: string[]
+}
+
+/** How the files are to be seen. */
+interface View {
+  overlay?: Overlay
+  /** Texts that were read a moment ago, and are taken as they were. */
+  texts?: ReadonlyMap<string, string>
 }
 
 /**
@@ -38,10 +47,18 @@ export interface ConfigTree {
 export async function readConfigTree(
   mainFile: string,
   expansions: Expansions,
-  overlay: Overlay = new Map(),
+  { overlay = new Map(), texts = new Map() }: View = {},
 ): Promise<ConfigTree> {
-  const seen = await Seen.of(overlay)
-  const tree: ConfigTree = { includes: [], files: [], sections: [], headers: [], errors: [], problems: [] }
+  const seen = await Seen.of(overlay, texts)
+  const tree: ConfigTree = {
+    includes: [],
+    files: [],
+    sections: [],
+    headers: [],
+    errors: [],
+    texts: new Map(),
+    problems: [],
+  }
   const main = await seen.read(mainFile, tree)
   const first = new ConfigReader()
   if (main !== null) first.read(main, mainFile)
@@ -49,7 +66,10 @@ export async function readConfigTree(
   const reader = include ? new ConfigReader() : first
   // `%(here)s` is put into all values file by file, but only where there is an [include]
   if (include && main !== null) reader.read(main, mainFile, dirname(mainFile))
-  if (main !== null) tree.files.push(mainFile)
+  if (main !== null) {
+    tree.files.push(mainFile)
+    tree.texts.set(mainFile, main)
+  }
   if (include) await readIncludes(reader, { include, mainFile, expansions, seen, tree })
   const { errors, headers } = reader
   return { ...tree, sections: reader.sections(), headers, errors: [...errors, ...tree.errors] }
@@ -84,6 +104,7 @@ async function readIncludes(reader: ConfigReader, including: Including): Promise
         if (text === null) continue
         reader.read(text, file, dirname(file))
         tree.files.push(file)
+        tree.texts.set(file, text)
       }
     }
   }
@@ -92,18 +113,21 @@ async function readIncludes(reader: ConfigReader, including: Including): Promise
 /** The disk as it would look with an overlay on it. A file is known by the real path of its folder. */
 class Seen {
   readonly #files: Overlay
+  readonly #texts: ReadonlyMap<string, string>
+  readonly #folders = new Map<string, Promise<string>>()
 
-  private constructor(files: Overlay) {
+  private constructor(files: Overlay, texts: ReadonlyMap<string, string>) {
     this.#files = files
+    this.#texts = texts
   }
 
-  static async of(overlay: Overlay): Promise<Seen> {
+  static async of(overlay: Overlay, texts: ReadonlyMap<string, string>): Promise<Seen> {
     const known = await Promise.all(
       [...overlay].map(
         async ([path, bytes]): Promise<[string, Uint8Array | null]> => [await placeOf(path), bytes],
       ),
     )
-    return new Seen(new Map(known))
+    return new Seen(new Map(known), texts)
   }
 
   async glob(pattern: string): Promise<string[]> {
@@ -126,10 +150,20 @@ class Seen {
       .map((name) => joinPath(folder, name))
   }
 
+  /** As {@link placeOf}, asking for each folder once. */
+  async #placeOf(path: string): Promise<string> {
+    const folder = dirname(path)
+    const real = this.#folders.get(folder) ?? realpath(folder).catch(() => folder)
+    this.#folders.set(folder, real)
+    return join(await real, basename(path))
+  }
+
   /** supervisord passes over what it cannot open; a directory or a dangling link is nothing to report. */
   async read(file: string, tree: ConfigTree): Promise<string | null> {
     try {
-      const overlaid = this.#files.size === 0 ? undefined : this.#files.get(await placeOf(file))
+      const overlaid = this.#files.size === 0 ? undefined : this.#files.get(await this.#placeOf(file))
+      const known = overlaid === undefined ? this.#texts.get(file) : undefined
+      if (known !== undefined) return known
       const bytes = overlaid === undefined ? await readBytes(file) : overlaid
       if (bytes === null) return null
       if (bytes.length > MAX_FILE_BYTES)

@@ -31,6 +31,8 @@ export interface Discovery {
   headers: ConfigTree['headers']
   /** What supervisord refuses of the lines themselves. */
   errors: ConfigError[]
+  /** The text of each of `files`. Holds secrets. */
+  texts: ConfigTree['texts']
   /** supervisord's own log; null when it has none that can be read as a file. */
   mainLog: string | null
   /** What stands in the way, each with the way out. */
@@ -138,7 +140,8 @@ async function readFiles(
   expansions: Expansions,
   problems: string[],
 ): Promise<ReadFiles> {
-  if (mainFile === null) return { includes: [], files: [], sections: [], headers: [], errors: [] }
+  if (mainFile === null)
+    return { includes: [], files: [], sections: [], headers: [], errors: [], texts: new Map() }
   const { problems: unread, ...read } = await readConfigTree(mainFile, expansions)
   problems.push(...unread, ...read.errors.map(({ file, line, message }) => `${file}:${line}: ${message}`))
   return read

@@ -74,7 +74,7 @@ function hostOf(text: string): Record<string, string> {
 async function ours(files: Record<string, string>): Promise<Fault[]> {
   const overlay = new Map(Object.entries(files).map(([path, text]) => [path, toBytes(text)]))
   const expansions = { ...environmentExpansions(ENVIRONMENT), here: FOLDER, host_node_name: hostname() }
-  return await judgeTree(await readConfigTree(MAIN, expansions, overlay), { expansions, facts })
+  return await judgeTree(await readConfigTree(MAIN, expansions, { overlay }), { expansions, facts })
 }
 
 function theirs(files: Record<string, string>): Promise<Parsed> {
