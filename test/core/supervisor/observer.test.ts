@@ -128,12 +128,11 @@ await t.test('what happens while the agent is down is told when it is back, once
   await first.waitState('web', 'RUNNING')
   const { pid } = first.stack.table.need('web')
   await first.stop()
-  const { position } = first.stack.listener.status()
   process.kill(Number(pid), 'SIGKILL')
   await until(async () => (await host.ctl('status', 'web')).stdout.includes('RUNNING'), 'its return', 10_000)
   await host.ctl('stop', 'other')
 
-  const second = await startStack(t, host, { position })
+  const second = await startStack(t, host, { position: first.stack.listener.status().position })
   t.match(second.stack.table.get('web'), { state: 'RUNNING' }, 'the list is right from the first moment')
   const listed = Process.array().parse(second.stack.processes.list(undefined, ADMIN).processes)
   t.match(listed.find(({ name }) => name === 'web')?.lastExit, { signal: 'SIGKILL', expected: false })
