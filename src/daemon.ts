@@ -56,6 +56,8 @@ const SOCKET_GROUP = 'supervisor-agent'
 const SUPERVISOR_STOP_MS = 2_000
 /** Nor does what a schedule has begun. */
 const SCHEDULES_STOP_MS = 1_500
+/** Nor do peers. Each is cut off after a second. */
+const TRANSPORTS_STOP_MS = 1_500
 
 export interface Daemon {
   /** Where it listens for WebSockets; null when TCP is off. */
@@ -93,6 +95,11 @@ async function build(
   mkdirSync(listen.runDir, { recursive: true, mode: 0o755 })
   mkdirSync(config.stateDir, { recursive: true, mode: 0o700 })
 
+  // built first, so that it stops last: the journal does not wait for a file that others hold
+  const tokens = new TokenStore({ path: config.tokensFile, logger })
+  await tokens.start()
+  teardown.defer(() => tokens.stop())
+
   const clock = new SteadyClock({ path: join(config.stateDir, 'steady-clock.json'), logger })
   teardown.defer(() => clock.save())
   const { now } = clock
@@ -104,13 +111,11 @@ async function build(
     file: configFile,
     supervisord: () => supervisor.facts(),
   })
-  const tokens = new TokenStore({ path: config.tokensFile, logger })
-  await tokens.start()
-  teardown.defer(() => tokens.stop())
-  tokens.onChange((changes) => {
+  const untold = tokens.onChange((changes) => {
     for (const { name, hasEnded, actor } of changes)
       if (hasEnded) bus.publish('token.revoked', { token: name }, actor)
   })
+  teardown.defer(untold)
 
   const logs = new LogService()
   teardown.defer(() => logs.stop())
@@ -248,7 +253,8 @@ async function build(
   teardown.defer(() => descriptors.stop())
 
   const closing: (() => Promise<void>)[] = []
-  const closeTransports = () => Promise.all(closing.splice(0).map((close) => close()))
+  const closeTransports = () =>
+    atMost(TRANSPORTS_STOP_MS, Promise.all(closing.splice(0).map((close) => close())))
   teardown.defer(closeTransports)
   for (const socket of sockets) {
     await socket.start()
@@ -304,6 +310,7 @@ async function build(
     address: http?.address() ?? null,
     async stop(reason) {
       health = 'stopping'
+      webSockets?.refuse()
       logger.info({ reason }, 'agent stopping')
       bus.publish('agent.stopping', { reason })
       await sessions.stop()

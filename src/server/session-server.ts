@@ -2,6 +2,7 @@ import type { Principal } from '../core/access/principal.ts'
 import { atMost } from '../lib/at-most.ts'
 import type { Logger } from '../logger.ts'
 import type { Services } from '../methods/context.ts'
+import { CLOSE } from '../protocol/limits.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { Limits } from './limits.ts'
 import type { Link, LinkUser } from './link.ts'
@@ -9,6 +10,13 @@ import { Session } from './session.ts'
 
 const SWEEP_MS = 1_000
 const LAST_ANSWERS_MS = 1_500
+/** Takes what still comes over a link that was refused. */
+const NOBODY: LinkUser = {
+  receive: () => undefined,
+  inputEnded: () => undefined,
+  drained: () => undefined,
+  closed: () => undefined,
+}
 
 /** All sessions of the agent, whatever they came over. */
 export class SessionServer {
@@ -21,6 +29,7 @@ export class SessionServer {
   readonly #leftBehind = new Set<Session>()
   #undo: (() => void)[] = []
   #timers: NodeJS.Timeout[] = []
+  #isStopping = false
 
   constructor(deps: { services: Services; dispatcher: Dispatcher; limits: Limits; logger: Logger }) {
     this.#services = deps.services
@@ -58,6 +67,7 @@ export class SessionServer {
    * call that does not end at once when it is told to has a moment to come to its own end.
    */
   async stop(): Promise<void> {
+    this.#isStopping = true
     const sessions = [...this.#sessions, ...this.#leftBehind]
     await atMost(LAST_ANSWERS_MS, Promise.all(sessions.map((session) => session.shutDown())))
     for (const session of sessions) session.giveUp()
@@ -65,8 +75,12 @@ export class SessionServer {
     for (const timer of this.#timers) clearInterval(timer)
   }
 
-  /** Takes over a link that proved who it is. */
+  /** Takes over a link that proved who it is; an agent that stops closes it. */
   open(link: Link, principal: Principal): LinkUser {
+    if (this.#isStopping) {
+      link.close(CLOSE.restarting, 'restarting')
+      return NOBODY
+    }
     const session = new Session({
       link,
       principal,

@@ -72,9 +72,14 @@ export class WebSocketTransport {
     return this.#sessions.size
   }
 
-  /** Tells every session that we restart, and cuts off those still there after a second. Later ones get 503. */
-  async stop(): Promise<void> {
+  /** The agent is about to stop: who comes from now on gets 503. */
+  refuse(): void {
     this.#isStopping = true
+  }
+
+  /** Tells every session that we restart, and cuts off those still there after a second. */
+  async stop(): Promise<void> {
+    this.refuse()
     this.#unsubscribe?.()
     const ending = [...this.#sessions]
     for (const { link } of ending) end(link, CLOSE.restarting, 'restarting')

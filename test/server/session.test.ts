@@ -261,10 +261,8 @@ await t.test('with a real supervisord', async (t) => {
     t.match(await other.call('process.list', { select: ['slow'] }), {
       result: { processes: [{ state: 'STARTING' }] },
     })
-    t.notOk(
-      peer.frames.some(({ id }) => id === 'first'),
-      'the other one goes on',
-    )
+    const isAnswered = peer.frames.some(({ id }) => id === 'first')
+    t.notOk(isAnswered, 'the other one goes on')
     other.ask('process.start', params, 'third')
     await peer.call('rpc.cancel', { id: 'first' })
     const [first, third] = [await peer.answer('first'), await other.answer('third')]
@@ -356,7 +354,10 @@ await t.test('with a real supervisord', async (t) => {
     const peer = own.open()
     wait(peer, 'running')
     await isStarting()
-    await own.sessions.stop()
+    const stopped = own.sessions.stop()
+    const late = own.open()
+    t.strictSame([late.closedWith, late.frames], [1012, []], 'and takes nobody in')
+    await stopped
     t.equal(
       peer.frames.find(({ id }) => id === 'running')?.error?.data.name,
       'SHUTTING_DOWN',

@@ -18,10 +18,16 @@ interface Owner {
 /**
  * Runs a task while no other process that takes the same lock runs one. The lock is a file made with O_EXCL;
  * one whose process is gone is taken over.
+ * @param signal ends the wait for it, with its reason
  * @throws {AgentError} TIMEOUT when somebody else holds it for longer than `timeoutMs`; `facts.begun` is false
  */
-export async function withFileLock<T>(path: string, task: () => Promise<T>, timeoutMs = 10_000): Promise<T> {
-  const nonce = await acquire(path, timeoutMs)
+export async function withFileLock<T>(
+  path: string,
+  task: () => Promise<T>,
+  timeoutMs = 10_000,
+  signal?: AbortSignal,
+): Promise<T> {
+  const nonce = await acquire(path, timeoutMs, signal)
   try {
     return await task()
   } finally {
@@ -29,7 +35,7 @@ export async function withFileLock<T>(path: string, task: () => Promise<T>, time
   }
 }
 
-async function acquire(path: string, timeoutMs: number): Promise<string> {
+async function acquire(path: string, timeoutMs: number, signal?: AbortSignal): Promise<string> {
   const nonce = randomBytes(8).toString('hex')
   const me: Owner = { pid: process.pid, startTicks: await startTicksOf(process.pid), nonce }
   const deadline = performance.now() + timeoutMs
@@ -41,7 +47,7 @@ async function acquire(path: string, timeoutMs: number): Promise<string> {
       throw new AgentError('TIMEOUT', `${path} is held by process ${seen?.pid ?? 'unknown'}`, {
         facts: { lock: path, timeoutMs, begun: false },
       })
-    else await sleep(POLL_MS)
+    else await sleep(POLL_MS, signal)
   }
 }
 

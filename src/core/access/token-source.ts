@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises'
 import { KeyedMutex } from '../../lib/keyed-mutex.ts'
 import { sleep } from '../../lib/sleep.ts'
+import { AgentError } from '../../protocol/errors.ts'
 import { withFileLock } from './file-lock.ts'
 import { readTokenFile, type TokenRecord, writeTokenFile } from './token-file.ts'
 
@@ -11,6 +12,7 @@ const AWAY_MS = 500
 export class TokenSource {
   readonly #path: string
   readonly #turns = new KeyedMutex()
+  readonly #end = new AbortController()
   #signature = ''
 
   constructor(path: string) {
@@ -48,9 +50,19 @@ export class TokenSource {
     await this.#turns.run('file', task)
   }
 
-  /** Runs a task while nobody else on the host writes tokens. */
-  async alone(task: () => Promise<void>): Promise<void> {
-    await this.inTurn(() => withFileLock(`${this.#path}.lock`, task))
+  /**
+   * Runs a task while nobody else on the host writes tokens.
+   * @param lastMs waits no longer than that for others, and not less after {@link end} either
+   */
+  async alone(task: () => Promise<void>, lastMs?: number): Promise<void> {
+    const signal = lastMs === undefined ? this.#end.signal : undefined
+    await this.inTurn(() => withFileLock(`${this.#path}.lock`, task, lastMs, signal))
+  }
+
+  /** The agent stops: nobody waits any longer until others are done with the file. */
+  end(): void {
+    const facts = { begun: false }
+    this.#end.abort(new AgentError('SHUTTING_DOWN', 'the agent is stopping', { facts }))
   }
 }
 

@@ -1,3 +1,4 @@
+import { atMost } from '../../lib/at-most.ts'
 import { isoTime } from '../../lib/iso-time.ts'
 import type { Logger } from '../../logger.ts'
 import { parseToken, ROTATION_GRACE_MS } from '../../protocol/token.ts'
@@ -14,6 +15,9 @@ import { invalidParam, recordOf, type TokenWish } from './token-wish.ts'
 
 const POLL_MS = 500
 const FLUSH_MS = 60_000
+/** An agent that stops waits for others so long, and for the file itself. */
+const LAST_LOCK_MS = 500
+const LAST_FLUSH_MS = 1_000
 
 /**
  * The tokens of this host. The file is the truth: it is read again whenever it changes and before every
@@ -53,10 +57,15 @@ export class TokenStore {
     this.#timer.unref()
   }
 
-  /** Ends the watch and writes when tokens were last used, where the file takes it. */
+  /**
+   * Ends the watch and writes when tokens were last used, where the file takes it soon. Changes that wait for somebody
+   * else to let go of the file fail with SHUTTING_DOWN.
+   */
   async stop(): Promise<void> {
     clearInterval(this.#timer)
-    await this.#flushNow().catch((error: unknown) => this.#complain(error))
+    this.#source.end()
+    const flushed = this.#flushNow(LAST_LOCK_MS)
+    await atMost(LAST_FLUSH_MS, flushed).catch((error: unknown) => this.#complain(error))
   }
 
   /**
@@ -215,14 +224,14 @@ export class TokenStore {
   }
 
   /** Read, put in force, edit, write, put in force; one at a time on the whole host. */
-  async #change(edit: (tokens: TokenRecord[]) => TokenRecord[]): Promise<void> {
+  async #change(edit: (tokens: TokenRecord[]) => TokenRecord[], lastMs?: number): Promise<void> {
     await this.#source.alone(async () => {
       await this.#load()
       const settle = this.#uses.written()
       await this.#source.write(tidied(edit(this.list()), this.#now()))
       settle()
       await this.#load()
-    })
+    }, lastMs)
   }
 
   async #changeOne(
@@ -238,10 +247,10 @@ export class TokenStore {
     return this.#tokens.get(one.id) ?? one
   }
 
-  async #flushNow(): Promise<void> {
+  async #flushNow(lastMs?: number): Promise<void> {
     this.#flushedAt = this.#now()
     const tokens = [...this.#tokens.values()]
     if (tokens.length === 0 || (this.#uses.isEmpty && !isUntidy(tokens, this.#now()))) return
-    await this.#change((inFile) => inFile)
+    await this.#change((inFile) => inFile, lastMs)
   }
 }

@@ -1,6 +1,7 @@
 import { existsSync, writeFileSync } from 'node:fs'
 import { readFile, unlink, writeFile } from 'node:fs/promises'
 import t from 'tap'
+import { withFileLock } from '../../../src/core/access/file-lock.ts'
 import { until } from '../../fixtures/wait.ts'
 import { clock, tokenStore } from './support.ts'
 
@@ -44,6 +45,23 @@ await t.test('a file that stays broken is logged once, whatever is tried meanwhi
   await until(() => logged('in use again').length > 0, 'the good news')
   t.equal(logged('not JSON').length, 1)
   t.ok(store.verify(token))
+})
+
+await t.test('an agent stops in time although somebody else holds the file', async (t) => {
+  const { store, path } = await tokenStore(t)
+  const { token } = await store.create({ name: 'panel', role: 'viewer' }, BY)
+  store.verify(token)
+  const whole = await readFile(path, 'utf8')
+  await withFileLock(`${path}.lock`, async () => {
+    const waiting = [store.create({ name: 'b', role: 'viewer' }, BY), store.revoke('panel')]
+    const ends = Promise.allSettled(waiting)
+    const startedAt = performance.now()
+    await store.stop()
+    t.ok(performance.now() - startedAt < 5_000, 'not the ten seconds of a lock')
+    const ended = { status: 'rejected', reason: { code: 'SHUTTING_DOWN', facts: { begun: false } } }
+    t.match(await ends, [ended, ended])
+  })
+  t.equal(await readFile(path, 'utf8'), whole)
 })
 
 await t.test('an agent stops in order although the file is broken', async (t) => {
