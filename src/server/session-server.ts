@@ -3,6 +3,7 @@ import { atMost } from '../lib/at-most.ts'
 import type { Logger } from '../logger.ts'
 import type { Services } from '../methods/context.ts'
 import { CLOSE } from '../protocol/limits.ts'
+import { AnswerRoom } from './answer-room.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { Limits } from './limits.ts'
 import type { Link, LinkUser } from './link.ts'
@@ -24,6 +25,7 @@ export class SessionServer {
   readonly #dispatcher: Dispatcher
   readonly #limits: Limits
   readonly #logger: Logger
+  readonly #room: AnswerRoom
   readonly #sessions = new Set<Session>()
   /** Closed ones with calls that go on. */
   readonly #leftBehind = new Set<Session>()
@@ -36,6 +38,7 @@ export class SessionServer {
     this.#dispatcher = deps.dispatcher
     this.#limits = deps.limits
     this.#logger = deps.logger
+    this.#room = new AnswerRoom(deps.limits)
   }
 
   get count(): number {
@@ -87,6 +90,7 @@ export class SessionServer {
       services: this.#services,
       dispatcher: this.#dispatcher,
       limits: this.#limits,
+      room: this.#room,
       logger: this.#logger,
       onClosed: (closed) => this.#closed(closed),
     })

@@ -2,14 +2,17 @@ import type { Principal } from '../core/access/principal.ts'
 import type { Logger } from '../logger.ts'
 import type { CallSource, Services } from '../methods/context.ts'
 import { openRpcDocument } from '../methods/openrpc.ts'
-import { AgentError, toWireError } from '../protocol/errors.ts'
+import { AgentError } from '../protocol/errors.ts'
 import type { Request, RequestId } from '../protocol/frames.ts'
 import { CLOSE } from '../protocol/limits.ts'
+import type { AnswerGate, AnswerRoom } from './answer-room.ts'
 import { CallsInFlight } from './calls-in-flight.ts'
 import type { Dispatcher } from './dispatcher.ts'
+import { errorFrame } from './error-frame.ts'
 import { readFrame } from './frame.ts'
 import { heldRights } from './held-rights.ts'
 import { helloFrame } from './hello.ts'
+import { TABLE } from './judgement.ts'
 import type { Limits } from './limits.ts'
 import type { Link, LinkUser } from './link.ts'
 import { Outlet } from './outlet.ts'
@@ -27,6 +30,7 @@ export interface SessionDeps {
   services: Services
   dispatcher: Dispatcher
   limits: Limits
+  room: AnswerRoom
   logger: Logger
   onClosed(session: Session): void
 }
@@ -38,6 +42,7 @@ const UNREAD_MARKS = 4
 export class Session implements LinkUser {
   readonly #deps: SessionDeps
   readonly #outlet: Outlet
+  readonly #gate: AnswerGate
   readonly #rate: Rate
   readonly #calls = new CallsInFlight()
   readonly #streams: SessionStreams
@@ -51,6 +56,7 @@ export class Session implements LinkUser {
   constructor(deps: SessionDeps) {
     this.#deps = deps
     this.#outlet = new Outlet(deps.link, deps.limits)
+    this.#gate = deps.room.gate(deps.link)
     this.#streams = new SessionStreams({ ...deps, outlet: this.#outlet })
     const { requestsPerSecond, requestsBurst } = deps.limits
     this.#rate = new Rate({ perSecond: requestsPerSecond, burst: requestsBurst }, performance.now())
@@ -95,6 +101,7 @@ export class Session implements LinkUser {
   }
 
   drained(): void {
+    this.#gate.look()
     if (!this.#outlet.drained()) return
     // it reads again, and can be told
     if (this.#stalledAtMs !== null) this.#deps.link.close(CLOSE.stalled, 'stalled reader')
@@ -105,6 +112,7 @@ export class Session implements LinkUser {
     this.#isEnding = true
     this.#calls.abandon()
     this.#streams.stop()
+    this.#gate.close()
     this.#deps.onClosed(this)
   }
 
@@ -180,13 +188,23 @@ export class Session implements LinkUser {
     id: RequestId,
     { signal, isOpen }: { signal: AbortSignal; isOpen: () => boolean },
   ): Promise<void> {
-    try {
+    const { dispatcher } = this.#deps
+    const answer = async () => {
       const context = this.#context(id, signal)
-      const result = await this.#deps.dispatcher.dispatch(request.method, request.params ?? {}, context)
+      const result = await dispatcher.dispatch(request.method, request.params ?? {}, context)
       if (isOpen()) this.#answer(id, result)
+    }
+    try {
+      if (this.#isMerelyAsked(request.method)) await this.#gate.run(signal, answer)
+      else await answer()
     } catch (error) {
       if (isOpen()) this.#answerError(id, error)
     }
+  }
+
+  /** What changes something waits for no reader, and what makes room neither. */
+  #isMerelyAsked(method: string): boolean {
+    return TABLE.get(method)?.mutating === false && !RELIEF.has(method)
   }
 
   #context(id: RequestId, signal: AbortSignal): CallSource {
@@ -236,7 +254,7 @@ export class Session implements LinkUser {
 
   #answerError(id: RequestId | null, error: unknown): void {
     if (!(error instanceof AgentError)) this.#deps.logger.error({ err: error }, 'a call failed unexpectedly')
-    this.#send(Buffer.from(JSON.stringify({ jsonrpc: '2.0', id, error: toWireError(error) })))
+    this.#send(errorFrame(id, error, this.#deps.limits.frameOutBytes))
   }
 
   #send(frame: Buffer): void {

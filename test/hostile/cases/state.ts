@@ -100,7 +100,7 @@ export const states: Case[] = [
     expect: 'close 4401, then 401',
     isSlow: true,
     async send(attack) {
-      const expiresAt = new Date(Date.now() + 1_500).toISOString()
+      const expiresAt = new Date(Date.now() + 4_000).toISOString()
       const token = await createToken(attack.target.admin, { name: 'expiring', role: 'viewer', expiresAt })
       const wire = await attack.session(token)
       await wire.ask('event.subscribe', {})
