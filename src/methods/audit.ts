@@ -7,6 +7,7 @@ const AuditRecord = z.strictObject({
   n: z.int().describe('its number'),
   at: Instant,
   actor: z.string(),
+  actorId: z.string().optional().describe('of a token: names are given again, ids are not'),
   remote: z.string().optional().describe('address, or path of the socket'),
   method: z.string().optional(),
   subject: z.array(z.string()).optional().describe('what it is about'),
@@ -23,7 +24,10 @@ const AuditRecord = z.strictObject({
   rule: z.string().optional().describe('what it was refused by'),
   replayed: z.literal(true).optional().describe('a repeat, without effect'),
   durationMs: z.int().optional(),
-  count: z.int().optional().describe('refused calls of that actor that are not written one by one'),
+  count: z
+    .int()
+    .optional()
+    .describe('refused calls of that actor and method that are not written one by one'),
 })
 
 export const auditMethods = {

@@ -68,6 +68,7 @@ export class CallRecord {
     const parsed = method?.params.safeParse(this.#raw)
     return {
       actor: principal.actor,
+      id: principal.id,
       remote,
       method: this.#name,
       params: parsed?.success ? parsed.data : null,

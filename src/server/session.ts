@@ -119,7 +119,8 @@ export class Session implements LinkUser {
   /** Rights have changed, of this session or another: what has lost its right ends, also when its caller has left. */
   rightsChanged(): void {
     this.#calls.endForbidden()
-    this.#streams.rightsChanged()
+    // one that has lost all of them is closed as a whole, by its transport
+    if (this.#deps.principal.scopes.size > 0) this.#streams.rightsChanged()
   }
 
   /** Tells every call to end, because the agent stops. @returns when each has its answer */

@@ -85,7 +85,8 @@ await t.test('a log that is followed ends with the right to read it', async (t) 
   edit(agent, (tokens) =>
     tokens.map((token) => (token.name === 'reader' ? { ...token, scopes: ['read'] } : token)),
   )
-  await until(() => ended().length === 2, 'the end of the other log')
+  await until(() => viewer.notes('unsubscribed').length === 1, 'the end of the whole')
+  t.match(viewer.notes('unsubscribed'), [{ error: { data: { name: 'FORBIDDEN' } } }])
   t.match((await viewer.call('log.tail', { process: 'web' })).error, { data: { name: 'FORBIDDEN' } })
   t.equal(viewer.closeCode(), 0, 'the session goes on with what is left')
 })

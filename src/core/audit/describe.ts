@@ -5,6 +5,8 @@ import type { Call, Ending } from './record.ts'
 /** A call as the audit sees it. */
 export interface SeenCall {
   actor: string
+  /** The principal's. */
+  id: string
   remote: string
   method: string
   /** Null when they did not fit the schema: nobody knows then which of them are secrets. */
@@ -20,9 +22,10 @@ const SUBJECTS = ['select', 'groups', 'process', 'name', 'token', 'id', 'run', '
 const SUBJECT_MAX = 20
 const METHOD_CHARS = 64
 
-export function callOf({ actor, remote, method, params, secrets }: SeenCall): Call {
+export function callOf({ actor, id, remote, method, params, secrets }: SeenCall): Call {
   return {
     actor,
+    ...(id === actor ? {} : { actorId: id }),
     remote,
     method: maskText(method).slice(0, METHOD_CHARS),
     subject: params ? subjectOf(params) : [],

@@ -101,16 +101,17 @@ export class AuditLog {
 
   /** Keeps a call that had no effect: one that was refused, or the repeat of another. */
   call(call: SeenCall, done: Done, durationMs: number): void {
-    if (!this.#rate.take(call.actor)) return
-    const record = { kind: 'call', ...callOf(call), ...endingOf(done, durationMs), ...this.#gap() } as const
+    const seen = callOf(call)
+    if (!this.#rate.take(seen.actor, seen.method)) return
+    const record = { kind: 'call', ...seen, ...endingOf(done, durationMs), ...this.#gap() } as const
     if (this.#write(record) !== null) this.#unwritten++
   }
 
   /** Writes what waits: refusals that were only counted, ends that the disk did not take. */
   settle(): void {
     if (this.#isStopped) return
-    for (const [actor, count] of this.#rate.counted())
-      if (this.#write({ kind: 'refusals', actor, count }) !== null) this.#unwritten += count
+    for (const { actor, method, count } of this.#rate.counted())
+      if (this.#write({ kind: 'refusals', actor, method, count }) !== null) this.#unwritten += count
     this.#pay()
   }
 

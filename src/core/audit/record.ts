@@ -7,6 +7,7 @@ const Head = { n: z.int().min(1), at: Instant, prev: z.string().describe('hash o
 /** A call, before its effect. */
 export const Call = z.strictObject({
   actor: z.string(),
+  actorId: z.string().optional().describe('of a token: names are given again, ids are not'),
   remote: z.string().describe('address, or path of the socket'),
   method: z.string(),
   subject: z.array(z.string()),
@@ -39,6 +40,7 @@ export const AuditLine = z.union([
     ...Head,
     kind: z.literal('refusals'),
     actor: z.string(),
+    method: z.string().optional().describe('absent in older records'),
     count: z.int().describe('refused calls over what is written one by one'),
   }),
   z.strictObject({

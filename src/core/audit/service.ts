@@ -65,15 +65,22 @@ function recordOf(line: AuditLine): AuditRecord | null {
   const { n, at } = line
   switch (line.kind) {
     case 'begin': {
-      const { actor, remote, method, subject, params } = line
-      return { n, at, actor, remote, method, subject, ...(params ? { params } : {}), outcome: 'unfinished' }
+      const { prev: _prev, kind: _kind, unwritten: _unwritten, ...rest } = line
+      return { ...rest, outcome: 'unfinished' }
     }
     case 'call': {
       const { prev: _prev, kind: _kind, unwritten: _unwritten, ...rest } = line
       return rest
     }
     case 'refusals':
-      return { n, at, actor: line.actor, outcome: 'refused', count: line.count }
+      return {
+        n,
+        at,
+        actor: line.actor,
+        ...(line.method === undefined ? {} : { method: line.method }),
+        outcome: 'refused',
+        count: line.count,
+      }
     case 'end':
     case 'break':
     case 'torn':

@@ -29,6 +29,7 @@ interface Scope {
 
 const stop = (n: number): SeenCall => ({
   actor: 'token:panel-1',
+  id: 'p1',
   remote: '192.0.2.7',
   method: 'process.stop',
   params: { select: [`web-${n}`], wait: true },
@@ -277,12 +278,18 @@ await t.test('who asks for what they may not, again and again, does not fill the
   const { log, files, verify } = made(t)
   const error = new AgentError('FORBIDDEN', 'no')
   for (let n = 0; n < 500; n++) log.call(stop(n), { error }, 0)
-  log.call({ ...stop(1), actor: 'token:other' }, { error }, 0)
+  for (let n = 0; n < 5; n++) log.call({ ...stop(n), method: 'program.delete' }, { error }, 0)
+  log.call({ ...stop(1), actor: 'token:other', id: 'o1' }, { error }, 0)
   log.settle()
   const lines = read(files())
-  t.equal(lines.filter(({ kind, actor }) => kind === 'call' && actor === 'token:panel-1').length, 60)
-  t.equal(lines.filter(({ kind, actor }) => kind === 'call' && actor === 'token:other').length, 1)
-  t.match(lines.at(-1), { kind: 'refusals', actor: 'token:panel-1', count: 440 })
+  const written = (who: string) => lines.filter(({ kind, actor }) => kind === 'call' && actor === who)
+  t.equal(written('token:panel-1').length, 63 + 3)
+  t.match(written('token:panel-1').at(-1), { method: 'program.delete', actorId: 'p1' }, 'many hide none')
+  t.equal(written('token:other').length, 1)
+  t.match(lines.slice(-2), [
+    { kind: 'refusals', actor: 'token:panel-1', method: stop(1).method, count: 437 },
+    { kind: 'refusals', actor: 'token:panel-1', method: 'program.delete', count: 2 },
+  ])
   log.settle()
   t.equal(read(files()).length, lines.length, 'counted once')
   log.stop()

@@ -115,7 +115,14 @@ await t.test('the audit', async (t) => {
   for (const name of ['web', 'mailer'])
     log.end(
       log.begin(
-        { actor: 'panel', remote: 'x', method: 'process.stop', params: { select: [name] }, secrets: [] },
+        {
+          actor: 'panel',
+          id: 'panel',
+          remote: 'x',
+          method: 'process.stop',
+          params: { select: [name] },
+          secrets: [],
+        },
         false,
       ),
       { result: {} },

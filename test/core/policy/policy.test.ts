@@ -1,7 +1,9 @@
+import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { parseConfig } from '../../../src/config.ts'
 import { LOCAL_ADMIN, localAgent } from '../../../src/core/access/local-principals.ts'
 import type { Principal } from '../../../src/core/access/principal.ts'
+import { Accounts } from '../../../src/core/policy/accounts.ts'
 import { Policy } from '../../../src/core/policy/policy.ts'
 import type { PolicyRules } from '../../../src/core/policy/subject.ts'
 import { POLICY_SWITCHES } from '../../../src/protocol/policy.ts'
@@ -60,4 +62,16 @@ await t.test('the digest changes with every rule, and only with the rules', asyn
     const other = typeof value === 'boolean' ? !value : Array.isArray(value) ? [...value, '/x'] : `${value}1`
     t.not(policyOf({ [rule]: other }).digest, digest, rule)
   }
+})
+
+await t.test('users that nobody has are asked for a few at a time, and once', async (t) => {
+  const accounts = new Accounts({ file: '/dev/null' })
+  const children = () => readFileSync(`/proc/self/task/${process.pid}/children`, 'utf8').split(' ').length - 1
+  const before = children()
+  let most = 0
+  const names = Array.from({ length: 24 }, (_, index) => `nobody-has-${index % 12}`)
+  const watch = setInterval(() => (most = Math.max(most, children() - before)), 1)
+  t.same(await Promise.all(names.map((name) => accounts.find(name))), Array<null>(24).fill(null))
+  clearInterval(watch)
+  t.ok(most >= 1 && most <= 4, `${most} at once`)
 })
