@@ -55,6 +55,9 @@ await t.test('ended among crashing processes', async (t) => {
     }
   })()
   const exits = () => host.exitsIn('crashing')
+  // the listener was installed a moment ago: what happened around that is found by comparison
+  await until(() => states.some(({ payload }) => !payload.observed), 'the listener to tell')
+  states.length = 0
   for (const signal of ENDS) {
     const seen = states.length
     await until(() => states.length > seen + 2 || wrong.length > 0, 'events to come')
