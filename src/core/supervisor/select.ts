@@ -2,12 +2,12 @@ import { globMatcher } from '../../lib/glob.ts'
 import { AgentError } from '../../protocol/errors.ts'
 import { mayUseProgram, type Principal } from '../access/principal.ts'
 import type { Entry, ProcessTable } from './process-table.ts'
-import { OWN_GROUP } from './program-index.ts'
+import { baseProgram, OWN_GROUP } from './program-index.ts'
 
 /**
  * The processes that a selection names, each once, in the order of the table. Globs and `all` mean those that the
  * principal may use and leave event listeners out; a name means what it says. A bare name is a process, else a group,
- * else a program.
+ * else a program. The groups that a program of ours grew by belong to its own.
  * @throws {AgentError} PROCESS_NOT_FOUND when an entry matches nothing; FORBIDDEN when a name is out of bounds
  */
 export function selectProcesses(
@@ -57,6 +57,8 @@ function resolve(table: ProcessTable, selector: string): Entry[] {
 
 function named(table: ProcessTable, name: string, workers: readonly Entry[]): Entry[] {
   if (name === OWN_GROUP) return []
-  const ofGroup = table.shown().filter(({ group }) => group === name)
+  const ofGroup = table
+    .shown()
+    .filter(({ group, managed }) => group === name || (managed && baseProgram(group) === name))
   return ofGroup.length > 0 ? ofGroup : workers.filter(({ program }) => program === name)
 }

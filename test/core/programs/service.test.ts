@@ -35,6 +35,14 @@ await t.test('a program is created, changed, scaled, disabled, enabled, deleted 
   t.match(up.program, { processes: 5, running: 5 })
   t.match(pids('web'), first, 'no pid was replaced')
   t.strictSame(Object.keys(pids('web')).length, 5)
+  for (const select of ['web', 'web:*', 'web:', 'all'])
+    t.strictSame(
+      stack.stack.processes
+        .select([select], ADMIN)
+        .flatMap(({ name, program }) => (program === 'web' ? [name] : [])),
+      Object.keys(pids('web')),
+      `${select} means those of its surge groups too`,
+    )
 
   const down = await change({ action: 'scale', name: 'web', processes: 1 })
   t.match(down.program, { processes: 1, running: 1 })
