@@ -2,12 +2,22 @@
  * Parses a main file as supervisord would at its start, without effect, under Python 2 and 3. On stdin comes a JSON
  * object: files that are to be seen otherwise than they lie on the disk, base64 by path, null for one that is gone.
  * A file is known by the real path of its folder, so that every spelling of it leads to it. The folder that
- * supervisord runs in is not searched for modules.
+ * supervisord runs in is not searched for modules. What 4.2 imports only to find plugins, pkg_resources, takes longer
+ * to load than all the rest: it is loaded when a plugin is not plainly there.
  */
 export const DRY_PARSE = `
 import sys
 sys.path = [p for p in sys.path if p not in ('', '.')]
-import base64, fnmatch, io, json, os
+import base64, fnmatch, io, json, os, re, types
+
+class Late(types.ModuleType):
+    def __getattr__(self, name):
+        if sys.modules.get('pkg_resources') is self:
+            del sys.modules['pkg_resources']
+        import pkg_resources
+        return getattr(pkg_resources, name)
+
+sys.modules['pkg_resources'] = Late('pkg_resources')
 from supervisor import options
 from supervisor.compat import ConfigParser
 
@@ -53,6 +63,19 @@ if seen:
     options.glob.glob = seen_glob
     options.ServerOptions.exists = lambda self, path: seen_exists(path)
 
+import_spec = options.ServerOptions.import_spec
+
+def plain_spec(self, spec):
+    if re.match(r'[\\w.]+:\\w+$', spec):
+        module, name = spec.split(':')
+        try:
+            __import__(module)
+            return getattr(sys.modules[module], name)
+        except (AttributeError, ImportError):
+            pass
+    return import_spec(self, spec)
+
+options.ServerOptions.import_spec = plain_spec
 parser = options.ServerOptions()
 parser.realize(['-c', sys.argv[1]])
 `

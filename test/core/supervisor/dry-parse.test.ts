@@ -24,6 +24,10 @@ await t.test('files are judged as they are, or as they would be', async (t) => {
   const bad = '[program:new]\ncommand=/bin/cat\nstartsecs=soon\n'
   const gone: [string, null] = [join(programDir, 'broken.conf'), null]
   const broken = /broken\.conf/
+  const plugin = (spec: string): [string, string] => [
+    host.configFile,
+    `${main}\n[rpcinterface:own]\nsupervisor.rpcinterface_factory=${spec}\n`,
+  ]
   const rows: { it: string; overlay: [path: string, text: string | null][]; fault: RegExp | null }[] = [
     { it: 'as they are', overlay: [], fault: broken },
     { it: 'the broken file gone', overlay: [gone], fault: null },
@@ -74,6 +78,18 @@ await t.test('files are judged as they are, or as they would be', async (t) => {
       fault: /soon/,
     },
     { it: 'the main file', overlay: [[host.configFile, main.replace('[include]', '[other]')]], fault: null },
+    { it: 'a plugin that is there', overlay: [gone, plugin('os.path:join')], fault: null },
+    { it: 'a plugin within another thing', overlay: [gone, plugin('xml.dom:Node.mro')], fault: null },
+    {
+      it: 'a plugin that is not there',
+      overlay: [gone, plugin('nowhere:make')],
+      fault: /nowhere:make cannot be resolved within \[rpcinterface:own\]/,
+    },
+    {
+      it: 'a plugin that its module lacks',
+      overlay: [gone, plugin('os:nowhere')],
+      fault: /os:nowhere cannot be resolved/,
+    },
     { it: 'no main file', overlay: [[host.configFile, null]], fault: /could not find config file/ },
   ]
   const discovery = await found(host.pid)
