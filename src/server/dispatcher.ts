@@ -113,7 +113,7 @@ export class Dispatcher {
       },
       run,
       // by then it has begun
-      (error) => error !== source.signal.reason && isRefusal(error),
+      (error) => error !== source.signal.reason && (error === judged.missing || isRefusal(error)),
     )
   }
 

@@ -32,6 +32,8 @@ export interface JudgedCall {
 
 /** What is told before the key of a call is looked up. */
 const AT_ONCE: ReadonlySet<string> = new Set(['FORBIDDEN', 'POLICY_DENIED', 'INVALID_PARAMS'])
+/** The number of what there is: it may be the first run of this very call that reached it. */
+const COUNTED: ReadonlySet<unknown> = new Set(['policy.maxPrograms', 'policy.maxCronEntries'])
 const ISSUES_MAX = 3
 const ISSUE_CHARS = 300
 
@@ -88,7 +90,7 @@ export async function judgeCall({ name, method, params }: Call, source: CallSour
           principal,
         ),
       )
-    if (!(error instanceof AgentError) || AT_ONCE.has(error.code)) throw error
+    if (!(error instanceof AgentError) || (AT_ONCE.has(error.code) && !isCounted(error))) throw error
     missing = error
   }
   const { mutating, switches = [] } = method
@@ -119,6 +121,7 @@ async function explainCall(
   try {
     const call = readCall(name, raw, source)
     const { missing, warnings } = await judgeCall(call, source)
+    if (missing?.code === 'POLICY_DENIED') throw missing
     const [warning] = warnings
     if (warning) {
       const text = `allowed on admin.sock alone, which stands above the policy: ${warning.text}`
@@ -136,6 +139,11 @@ async function explainCall(
     const violations = (facts['violations'] as Violation[] | undefined) ?? [{ code, rule, text }]
     return { allowed: false, rule, text, violations }
   }
+}
+
+/** Nothing speaks against it but a number. */
+function isCounted({ facts }: AgentError): boolean {
+  return COUNTED.has(facts['rule']) && facts['violations'] === undefined
 }
 
 function paramsOf(method: AnyMethod, raw: Record<string, unknown>): Record<string, unknown> {

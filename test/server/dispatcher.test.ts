@@ -199,6 +199,7 @@ await t.test('an idempotency key', async (t) => {
 
   await t.test('is free again after a refusal', async (t) => {
     const own = key()
+    const entry = { name: 'job', user: 'nobody', schedule: '0 4 * * *', command: 'true' }
     t.match(await failure(ask('token.create', { name: 'mine', role: 'viewer', ...own })), {
       code: 'INVALID_PARAMS',
     })
@@ -213,6 +214,16 @@ await t.test('an idempotency key', async (t) => {
         facts: { rule: 'token.scopes' },
       },
     )
+    for (const [method, params, code] of [
+      ['crontab.delete', { id: 'nothing' }, 'ENTRY_NOT_FOUND'],
+      ['crontab.put', { entry: { ...entry, command: 'true\r' } }, 'ENTRY_INVALID'],
+      ['crontab.put', { entry }, 'CRON_UNAVAILABLE'],
+    ] as const)
+      for (let n = 0; n < 2; n++)
+        t.match(await failure(ask(method, { ...params, ...own }, { ...all(), users: ['*'] })), {
+          code,
+          facts: { replayed: undefined },
+        })
     const { token } = await ask('token.create', { name: 'mine-2', role: 'viewer', ...own })
     t.match(token, /^agt_/)
   })

@@ -46,10 +46,11 @@ export function endingOf(done: Done, durationMs: number): Ending {
   }
   const { error } = done
   if (!(error instanceof AgentError)) return { outcome: 'INTERNAL', durationMs: tookMs }
-  const { rule, replayed } = error.facts
+  const { rule, replayed, path } = error.facts
   return {
     outcome: error.code,
-    message: maskText(error.message),
+    // what the policy says of a command quotes it, and one of a crontab is a secret
+    ...(path === 'command' ? {} : { message: maskText(error.message) }),
     ...(typeof rule === 'string' ? { rule } : {}),
     ...(replayed === true ? { replayed } : {}),
     durationMs: tookMs,

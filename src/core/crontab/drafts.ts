@@ -145,10 +145,11 @@ export class Drafts {
     if (!job) throw noEntry(`there is no line ${key} in the crontab of ${user}`, { user, key })
     const issues = job.obstacles().map((message) => ({ path: 'key', message }))
     if (issues.length > 0) throw invalidEntry(`line ${job.line} of ${user}`, issues)
-    const { schedule, command, owner, text } = job
+    const { schedule, command, owner, text, line } = job
     const entry: KeptEntry = {
       id: newId(),
-      name: owner?.name || command.split('\n', 1)[0]?.slice(0, 40).trim() || key,
+      // as it was listed: a name is shown to those who may not see what runs
+      name: owner?.name || `line ${line}`,
       schedule,
       command,
       enabled: true,

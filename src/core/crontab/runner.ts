@@ -141,8 +141,19 @@ export class CronRunner {
    * @returns the run, which is over
    * @throws {AgentError} CRON_UNAVAILABLE; STOP_FAILED when it goes on all the same
    */
-  async kill({ run, user }: KillDraft, { signal }: Asked): Promise<Run> {
+  async kill({ run, user }: KillDraft, { principal, signal }: Asked): Promise<Run> {
     const account = await this.#deps.preparer.account(user)
+    const goesOn = this.#deps.results.runs.endsBy(run, principal.actor)
+    try {
+      return await this.#end(run, account, signal)
+    } catch (error) {
+      // what was told to end ends by whoever told it, also when nobody waits for that any more
+      if (!signal.aborted) goesOn()
+      throw error
+    }
+  }
+
+  async #end(run: string, account: Account, signal: AbortSignal): Promise<Run> {
     // USR1 is the word for KILL: cronrun itself must live to tell of it
     for (const [name, graceMs] of [
       ['TERM', TERM_MS],

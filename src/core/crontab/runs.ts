@@ -46,6 +46,8 @@ export class Runs {
   readonly #ending = new Awaited<string>()
   /** Who asked for the run of a tag. */
   readonly #actors = new Map<string, string>()
+  /** Who ends a run. */
+  readonly #enders = new Map<string, string>()
   #isFailing = false
 
   /** Opens what is there. @throws what the file system says */
@@ -171,6 +173,12 @@ export class Runs {
     }
   }
 
+  /** Names who ends a run that goes on, for the event of its end. @returns the undo, for one that goes on all the same */
+  endsBy(run: string, actor: string): () => void {
+    if (this.#live.has(run)) this.#enders.set(run, actor)
+    return () => void this.#enders.delete(run)
+  }
+
   /** Waits for the end of a run that goes on. @throws the signal's reason */
   async whenOver(run: string, signal: AbortSignal): Promise<void> {
     if (this.#live.has(run)) await this.#ending.wait(run, signal)
@@ -227,10 +235,18 @@ export class Runs {
     if (!this.#keep(run, output)) return false
     this.#live.delete(run.run)
     this.#told.delete(run.run)
-    this.#bus.publish('crontab.finished', { ...shown(run), user: run.user })
+    this.#bus.publish('crontab.finished', { ...shown(run), user: run.user }, this.#enderOf(run, live))
+    this.#enders.delete(run.run)
     this.#arrived(live)
     this.#ending.tell(run.run, run.run)
     return true
+  }
+
+  /** Of one by hand that was skipped: who asked for it. */
+  #enderOf({ run, verdict }: FinishedRun, { tag }: LiveRun): string | undefined {
+    return (
+      this.#enders.get(run) ?? (verdict === 'skipped' && tag !== null ? this.#actors.get(tag) : undefined)
+    )
   }
 
   #arrived({ run, tag }: LiveRun): void {

@@ -4,17 +4,21 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t from 'tap'
 import { LOCAL_ADMIN } from '../../../src/core/access/local-principals.ts'
+import type { EventBus } from '../../../src/core/events/bus.ts'
+import { StoredEvent } from '../../../src/core/events/stored-event.ts'
 import { METHODS } from '../../../src/methods/index.ts'
+import { SCOPES } from '../../../src/protocol/scopes.ts'
 import { CronHost, noCron } from '../../fixtures/crontab.ts'
-import { parts } from '../../server/support.ts'
+import { failure, parts, somebody } from '../../server/support.ts'
 import { definition, placesOf } from './service-harness.ts'
 
 type Params = Record<string, unknown>
 
 await t.test('keyed calls', { skip: noCron() }, async (t) => {
   const host = await CronHost.start(t)
-  const { dispatcher, context } = await parts(t, { cron: placesOf(host) })
+  const { dispatcher, context, bus } = await parts(t, { cron: placesOf(host) })
   await host.install('alice', '1 1 * * * /bin/echo mine\n')
+  const stranger = context(somebody({ scopes: new Set(SCOPES), users: ['bob'] }))
   const ask = (method: string, params: Params) => dispatcher.dispatch(method, params, context(LOCAL_ADMIN))
   const spooled = () => String(host.spooled('alice'))
   const put = { entry: definition({ id: 'job', env: { KEY: 'a-secret-value' } }) }
@@ -61,6 +65,10 @@ await t.test('keyed calls', { skip: noCron() }, async (t) => {
   for (const [n, [method, given, other]] of rows.entries()) {
     const params = typeof given === 'function' ? await given() : given
     const idempotencyKey = `key-of-row-${n}`
+    const refused = { code: 'FORBIDDEN', facts: { rule: 'token.users' } }
+    t.match(await failure(dispatcher.dispatch(method, { ...params, idempotencyKey }, stranger)), refused)
+    const explained = await dispatcher.dispatch('policy.explain', { method, params }, stranger)
+    t.match(explained, { allowed: false, rule: 'token.users' }, `${method} by a token of other users`)
     const first = await ask(method, { ...params, idempotencyKey })
     const after = spooled()
     const again = await ask(method, { ...params, idempotencyKey })
@@ -78,6 +86,12 @@ await t.test('keyed calls', { skip: noCron() }, async (t) => {
   t.match(entries, [{ id: 'hand', lastRun: { run: runs[0]?.run } }])
   const over = await ask('crontab.kill', { run: runs[0]?.run })
   t.match(over, { run: { verdict: 'failed' } }, 'one that is over is left as it is')
+  const events = eventsOf(bus).filter(({ type }) => type.startsWith('crontab.'))
+  t.strictSame(
+    new Set(events.map(({ type }) => type)),
+    new Set(['crontab.changed', 'crontab.started', 'crontab.finished']),
+  )
+  for (const { type, actor } of events) t.equal(actor, 'local:admin', `${type} says who caused it`)
   for (const [method, params] of [
     ['crontab.run', { id: 'nothing' }],
     ['crontab.kill', { run: 'nothing' }],
@@ -88,13 +102,66 @@ await t.test('keyed calls', { skip: noCron() }, async (t) => {
 
 await t.test('commands and variables stand in no record of a call', { skip: noCron() }, async (t) => {
   const host = await CronHost.start(t)
-  const { dispatcher, context, tokensFile } = await parts(t, { cron: placesOf(host) })
-  const entry = definition({ command: '/bin/echo hidden-word', env: { KEY: 'a-secret-value' } })
-  await dispatcher.dispatch('crontab.put', { entry, idempotencyKey: 'key-000001' }, context(LOCAL_ADMIN))
+  const { dispatcher, context, tokensFile } = await parts(t, {
+    cron: placesOf(host),
+    policy: { allowRoot: true, commands: ['/bin/true'] },
+  })
+  const ask = (method: string, params: Params, as = context(LOCAL_ADMIN)) =>
+    dispatcher.dispatch(method, params, as)
+  const secrets = { command: '/bin/echo hidden-word', env: { KEY: 'a-secret-value' } }
+  const entry = definition({ id: 'job', user: 'root', ...secrets })
+  await ask('crontab.put', { entry, idempotencyKey: 'key-000001' })
+  const panel = context(somebody({ scopes: new Set(SCOPES), users: ['*'] }))
+  const denied = { code: 'POLICY_DENIED', message: /hidden-word/ }
+  for (const [method, params] of [
+    ['crontab.put', { entry }],
+    ['crontab.plan', { entry }],
+    ['crontab.enable', { id: 'job' }],
+    ['crontab.run', { id: 'job' }],
+  ] as const) {
+    const key = METHODS[method].mutating ? { idempotencyKey: `key-of-${method}` } : {}
+    t.match(await failure(ask(method, { ...params, ...key }, panel)), denied, method)
+  }
   const folder = join(dirname(tokensFile), 'audit')
   const audit = readdirSync(folder)
     .map((name) => readFileSync(join(folder, name), 'utf8'))
     .join('')
   t.match(audit, 'crontab.put')
+  t.match(audit, /"crontab\.run".*"rule":"policy\.commands"/)
   t.notMatch(audit, /hidden-word|a-secret-value/)
 })
+
+await t.test(
+  'the last entry that a host allows is made once, and its repeat gets that',
+  { skip: noCron() },
+  async (t) => {
+    const host = await CronHost.start(t)
+    const { dispatcher, context } = await parts(t, {
+      cron: placesOf(host),
+      policy: { users: ['root'], allowRoot: true, maxCronEntries: 1 },
+    })
+    const panel = context(somebody({ scopes: new Set(['read', 'cron']), users: ['*'] }))
+    const params = { entry: definition({ user: 'root' }) }
+    const put = (idempotencyKey: string) =>
+      dispatcher.dispatch('crontab.put', { ...params, idempotencyKey }, panel)
+    const first = await put('key-of-one')
+    t.strictSame(await put('key-of-one'), { ...first, replayed: true })
+    const over = { code: 'POLICY_DENIED', facts: { rule: 'policy.maxCronEntries', replayed: undefined } }
+    for (let n = 0; n < 2; n++) t.match(await failure(put('key-of-two')), over)
+    t.match(await dispatcher.dispatch('policy.explain', { method: 'crontab.put', params }, panel), {
+      allowed: false,
+      rule: 'policy.maxCronEntries',
+    })
+    t.match(await dispatcher.dispatch('crontab.list', { user: 'root' }, panel), { entries: { length: 1 } })
+  },
+)
+
+/** What was told, by type and by whom. */
+function eventsOf(bus: EventBus): { type: string; actor: string | undefined }[] {
+  const events: { type: string; actor: string | undefined }[] = []
+  for (let seq = bus.oldestSeq; seq <= bus.seq; seq++) {
+    const stored = bus.at(seq)
+    if (stored instanceof StoredEvent) events.push({ type: stored.type, actor: stored.event.actor })
+  }
+  return events
+}

@@ -118,6 +118,7 @@ await t.test('a foreign line is imported and comes back as it was', { skip }, as
   const key = entries[0]?.key ?? ''
   const { entry } = await apply({ action: 'import', user: 'alice', key })
   t.match(entry, { schedule: '30 2 * * 1', command: '/bin/echo  weekly', managed: true })
+  t.equal(entry?.name, 'line 1', 'of what it runs nothing is in its name, which all may read')
   t.ok(body()?.endsWith('v1\n0 1 * * * /bin/echo second\n'), 'the line left its place')
   await t.rejects(apply({ action: 'import', user: 'alice', key }), { code: 'ENTRY_NOT_FOUND' })
   await apply({ action: 'eject', id: entry?.id ?? '' })
