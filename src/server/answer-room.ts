@@ -22,7 +22,7 @@ export class AnswerRoom {
 
   /** The gate of a new session, to be closed with it. */
   gate(link: Outgoing): AnswerGate {
-    const gate = new AnswerGate(link, (own) => this.#hasRoom(own), {
+    const gate: AnswerGate = new AnswerGate(link, (bytesOf) => this.#hasRoom(gate, bytesOf), {
       frameBytes: this.#frameBytes,
       onClosed: () => this.#gates.delete(gate),
     })
@@ -30,29 +30,39 @@ export class AnswerRoom {
     return gate
   }
 
-  #hasRoom(ownBytes: number): boolean {
+  #hasRoom(own: AnswerGate, bytesOf: BytesOf): boolean {
+    const ownBytes = bytesOf(own)
     if (ownBytes === 0) return true
     const next = this.#frameBytes
     if (ownBytes + next > FRAMES_A_SESSION * next) return false
     let bytes = next
-    for (const gate of this.#gates) bytes += gate.bytes
+    for (const gate of this.#gates) bytes += bytesOf(gate)
     return bytes <= FRAMES_A_HOST * next
   }
 }
 
-/** Lets the calls of one session begin that only ask: each when there is room for the largest answer. */
+/** What counts of a gate. */
+type BytesOf = (gate: AnswerGate) => number
+
+const heldBytes: BytesOf = (gate) => gate.bytes
+const unreadBytes: BytesOf = (gate) => gate.unreadBytes
+
+/** Lets the calls of one session begin: each when there is room for the largest answer. */
 export class AnswerGate {
   readonly #link: Outgoing
-  readonly #hasRoom: (ownBytes: number) => boolean
+  readonly #hasRoom: (bytesOf: BytesOf) => boolean
   readonly #frameBytes: number
   readonly #onClosed: () => void
-  readonly #waiting = new Set<() => void>()
+  /** Calls that only ask. */
+  readonly #asking = new Set<() => void>()
+  /** Those that change something. */
+  readonly #changing = new Set<() => void>()
   readonly #closed = new AbortController()
   #entered = 0
 
   constructor(
     link: Outgoing,
-    hasRoom: (ownBytes: number) => boolean,
+    hasRoom: (bytesOf: BytesOf) => boolean,
     { frameBytes, onClosed }: { frameBytes: number; onClosed: () => void },
   ) {
     this.#link = link
@@ -61,15 +71,18 @@ export class AnswerGate {
     this.#onClosed = onClosed
   }
 
-  /** What it holds: made answers as they are, those to come at their largest. */
+  /** What it holds: made answers as they are, those of calls that only ask and are under way at their largest. */
   get bytes(): number {
-    return this.#link.bufferedBytes() + this.#entered * this.#frameBytes
+    return this.unreadBytes + this.#entered * this.#frameBytes
   }
 
-  /** Runs a task, which sends its answer, as soon as there is room. Rejects when it is told to end before. */
-  async run(signal: AbortSignal, task: () => Promise<void>): Promise<void> {
-    if (this.#waiting.size > 0 || !this.#hasRoom(this.bytes))
-      await this.#turn(AbortSignal.any([signal, this.#closed.signal]))
+  get unreadBytes(): number {
+    return this.#link.bufferedBytes()
+  }
+
+  /** Runs a task that only asks and sends its answer, as soon as there is room. Rejects when it is told to end before. */
+  async ask(signal: AbortSignal, task: () => Promise<void>): Promise<void> {
+    if (this.#asking.size > 0 || !this.#hasRoom(heldBytes)) await this.#turn(this.#asking, signal)
     else this.#entered++
     try {
       await task()
@@ -79,12 +92,26 @@ export class AnswerGate {
     }
   }
 
+  /**
+   * Runs a task that changes something, as soon as enough is read of what was answered. It waits for no call that is
+   * under way, and none waits for it: it may take an hour. Rejects when it is told to end before.
+   */
+  async change(signal: AbortSignal, task: () => Promise<void>): Promise<void> {
+    if (this.#changing.size > 0 || !this.#hasRoom(unreadBytes)) await this.#turn(this.#changing, signal)
+    await task()
+  }
+
   /** Lets in those for whom there is room now. */
   look(): void {
-    for (const enter of this.#waiting) {
-      if (!this.#hasRoom(this.bytes)) return
+    for (const enter of this.#changing) {
+      if (!this.#hasRoom(unreadBytes)) break
+      this.#changing.delete(enter)
+      enter()
+    }
+    for (const enter of this.#asking) {
+      if (!this.#hasRoom(heldBytes)) return
       this.#entered++
-      this.#waiting.delete(enter)
+      this.#asking.delete(enter)
       enter()
     }
   }
@@ -95,19 +122,20 @@ export class AnswerGate {
     this.#onClosed()
   }
 
-  #turn(signal: AbortSignal): Promise<void> {
+  #turn(waiting: Set<() => void>, caller: AbortSignal): Promise<void> {
+    const signal = AbortSignal.any([caller, this.#closed.signal])
     return new Promise((resolve, reject) => {
       const enter = () => {
         signal.removeEventListener('abort', leave)
         resolve()
       }
       const leave = () => {
-        this.#waiting.delete(enter)
+        waiting.delete(enter)
         reject(signal.reason as Error)
       }
       if (signal.aborted) return leave()
       signal.addEventListener('abort', leave, { once: true })
-      this.#waiting.add(enter)
+      waiting.add(enter)
     })
   }
 }

@@ -190,22 +190,27 @@ export class Session implements LinkUser {
     { signal, isOpen }: { signal: AbortSignal; isOpen: () => boolean },
   ): Promise<void> {
     const { dispatcher } = this.#deps
+    let hasBegun = false
     const answer = async () => {
+      hasBegun = true
       const context = this.#context(id, signal)
       const result = await dispatcher.dispatch(request.method, request.params ?? {}, context)
       if (isOpen()) this.#answer(id, result)
     }
     try {
-      if (this.#isMerelyAsked(request.method)) await this.#gate.run(signal, answer)
-      else await answer()
+      await this.#whenRoom(request.method, signal, answer)
     } catch (error) {
+      if (!hasBegun && error instanceof AgentError) this.#record(request, error)
       if (isOpen()) this.#answerError(id, error)
     }
   }
 
-  /** What changes something waits for no reader, and what makes room neither. */
-  #isMerelyAsked(method: string): boolean {
-    return TABLE.get(method)?.mutating === false && !RELIEF.has(method)
+  /** A call waits before it begins, never after its effect; what makes room waits for none. */
+  async #whenRoom(method: string, signal: AbortSignal, answer: () => Promise<void>): Promise<void> {
+    const isChange = TABLE.get(method)?.mutating
+    if (isChange === undefined || RELIEF.has(method)) await answer()
+    else if (isChange) await this.#gate.change(signal, answer)
+    else await this.#gate.ask(signal, answer)
   }
 
   #context(id: RequestId, signal: AbortSignal): CallSource {

@@ -21,7 +21,7 @@ function call(gate: ReturnType<AnswerRoom['gate']>, signal = live()) {
   const ended = new Promise<void>((resolve) => {
     made.end = resolve
   })
-  made.over = gate.run(signal, async () => {
+  made.over = gate.ask(signal, async () => {
     made.isBegun = true
     await ended
   })
@@ -71,6 +71,76 @@ await t.test('all sessions share one room, and one that reads is let in all the 
   t.ok(more.isBegun, 'once others have gone')
   for (const { end } of [more, healthy]) end()
 })
+
+await t.test(
+  'a call that changes something waits for what is unread, and for no call under way',
+  async (t) => {
+    const room = new AnswerRoom({ frameOutBytes: FRAME })
+    const peer = new Peer()
+    const gate = room.gate(peer)
+    const asked = Array.from({ length: 5 }, () => call(gate))
+    let begun = 0
+    const change = (signal = live()) =>
+      gate.change(signal, async () => {
+        begun++
+        await new Promise(setImmediate)
+      })
+    await Promise.all([change(), change()])
+    t.equal(begun, 2, 'beside four that are asked, and one that waits')
+    peer.unread = 4 * FRAME
+    const left = new AbortController()
+    const [first, second] = [change(), change(left.signal)]
+    left.abort(new AgentError('CANCELLED', 'cancelled'))
+    await t.rejects(second, { code: 'CANCELLED' })
+    t.equal(begun, 2)
+    peer.unread = 3 * FRAME
+    gate.look()
+    await first
+    t.equal(begun, 3, 'once a frame is read')
+    const deaf = Array.from({ length: 20 }, () => {
+      const other = new Peer()
+      other.unread = 2 * FRAME
+      return room.gate(other)
+    })
+    const [late, healthy] = [change(), room.gate(new Peer()).change(live(), () => Promise.resolve())]
+    await healthy
+    t.equal(begun, 3, 'others read nothing either')
+    for (const other of deaf) other.close()
+    gate.close()
+    await t.rejects(late, { code: 'CANCELLED' })
+    for (const { end } of asked) end()
+    await Promise.allSettled(asked.map(({ over }) => over))
+  },
+)
+
+await t.test(
+  'a change that waits for its peer to read is refused before its effect, or done once',
+  async (t) => {
+    const { open, store, services } = await parts(t, { limits: { frameOutBytes: FRAME } })
+    const peer = open()
+    peer.unread = 4 * FRAME
+    const make = (name: string) => peer.ask('token.create', { name, role: 'viewer' }, name)
+    make('cancelled')
+    make('done')
+    t.match(await peer.call('rpc.cancel', { id: 'cancelled' }), { result: { cancelled: true } })
+    t.equal((await peer.answer('cancelled')).error?.data.name, 'CANCELLED')
+    t.strictSame(store.list(), [], 'nothing was begun')
+    peer.drain()
+    t.match(await peer.answer('done'), { result: { record: { name: 'done' } } })
+    peer.unread = 4 * FRAME
+    make('gone')
+    peer.leave()
+    const audited = async () =>
+      (await services.audit.list({ limit: 9 })).records.map(({ subject, outcome }) => [subject?.[0], outcome])
+    await until(async () => (await audited()).length === 3, 'the end of the last')
+    t.strictSame(await audited(), [
+      ['cancelled', 'CANCELLED'],
+      ['done', 'ok'],
+      ['gone', 'CANCELLED'],
+    ])
+    t.equal(store.list().length, 1)
+  },
+)
 
 await t.test('an error that is larger than a frame goes out without its facts', async (t) => {
   const { open } = await parts(t, { limits: { frameOutBytes: 100 } })

@@ -69,7 +69,11 @@ await t.test('with a real supervisord', async (t) => {
     t.match(result, {
       results: [
         { process: 'web:web_0', ok: false, error: { name: 'FORBIDDEN', message: /goes on/ } },
-        ...names.slice(1).map((process) => ({ process, ok: false, error: { name: 'CANCELLED' } })),
+        ...names.slice(1).map((process) => ({
+          process,
+          ok: false,
+          error: { name: 'CANCELLED', message: 'left as it was: the right to process.restart has ended' },
+        })),
       ],
     })
     await onlyFirst(t, before)

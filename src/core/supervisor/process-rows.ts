@@ -70,7 +70,7 @@ export async function eachRow(
 }
 
 /** A caller whose right was taken away: what became of the call is kept as it was, done and not done. */
-function lostRight({ aborted, reason }: AbortSignal): AgentError | null {
+export function lostRight({ aborted, reason }: AbortSignal): AgentError | null {
   return aborted && reason instanceof AgentError && reason.code === 'FORBIDDEN' ? reason : null
 }
 

@@ -5,7 +5,7 @@ import type { Logger } from '../../logger.ts'
 import { AgentError } from '../../protocol/errors.ts'
 import type { ProcessResult, ProcessState } from '../../protocol/process.ts'
 import type { SupervisorConnection } from './connection.ts'
-import { eachRow, failedRow, type RowOptions, type Turn } from './process-rows.ts'
+import { eachRow, failedRow, lostRight, type RowOptions, type Turn } from './process-rows.ts'
 import type { ProcessSteps } from './process-steps.ts'
 import type { Entry, ProcessTable } from './process-table.ts'
 import { ProcessTurns } from './process-turns.ts'
@@ -108,9 +108,7 @@ export class ProcessTasks {
     const results: ProcessResult[] = []
     while (results.length < entries.length) {
       const rest = entries.slice(results.length)
-      const why = results.some(({ ok }) => !ok)
-        ? new AgentError('CANCELLED', 'a restart before it failed')
-        : this.#whyNotAsked(begun)
+      const why = this.#whyNotNext(results, begun)
       if (why)
         results.push(...rest.map(({ name }) => failedRow(name, why.code, `left as it was: ${why.message}`)))
       else results.push(...(await this.inTurn(rest.slice(0, begun.maxUnavailable), begun, task)))
@@ -136,6 +134,13 @@ export class ProcessTasks {
           )
         : this.#turns.run(name, turn.signal, () => begin(name, turn, [turn.signal])),
     )
+  }
+
+  #whyNotNext(results: readonly ProcessResult[], begun: Begun): AgentError | null {
+    const lost = lostRight(begun.signal)
+    if (lost) return new AgentError('CANCELLED', lost.message)
+    if (results.some(({ ok }) => !ok)) return new AgentError('CANCELLED', 'a restart before it failed')
+    return this.#whyNotAsked(begun)
   }
 
   /** Nothing more is taken down while nobody can say that it would come up again. */

@@ -6,6 +6,8 @@ const FORBIDDEN = 'FORBIDDEN 1001'
 const DENIED = 'POLICY_DENIED 1002'
 const NOT_FOUND = 'PROCESS_NOT_FOUND 1010'
 const NO_LOG = 'LOG_UNAVAILABLE 1015'
+const NO_PROGRAM = 'PROGRAM_INVALID 1021'
+const NO_ENTRY = 'ENTRY_INVALID 1031'
 
 interface Row {
   it: string
@@ -32,7 +34,35 @@ const tail = (it: string, params: Record<string, unknown>, expect = PARAMS): Row
   expect,
 })
 
+const program = (it: string, definition: object): Row => ({
+  it: `a program with ${it}`,
+  method: 'program.put',
+  params: { definition: { name: 'evil', command: '/bin/sleep 600', ...definition } },
+  expect: NO_PROGRAM,
+})
+const entry = (it: string, fields: object): Row => ({
+  it: `a crontab entry with ${it}`,
+  method: 'crontab.put',
+  params: { entry: { name: 'evil', user: 'nobody', schedule: '0 4 * * *', command: 'true', ...fields } },
+  expect: NO_ENTRY,
+})
+/** A variable whose name would be a second line. */
+const TWO_LINES = { 'A="x"\nB': 'y' }
+
 const rows: Row[] = [
+  program('LF in its command', { command: '/bin/sleep 600\n[program:more]\ncommand=/bin/sh' }),
+  program('CR in its command', { command: '/bin/sleep 600\ruser=root' }),
+  program('NUL in its command', { command: '/bin/sleep\0 600' }),
+  program('U+2028 in its command', { command: '/bin/sleep 600\u2028user=root' }),
+  program('a lone surrogate in its command', { command: '/bin/sleep \ud800' }),
+  program('two lines in the name of a variable', { environment: TWO_LINES }),
+  program('two lines in the value of a variable', { environment: { A: 'x"\nuser=root' } }),
+  // LF and U+2028 are nothing special there: the first makes it a script
+  entry('CR in its command', { command: 'true\r* * * * * root' }),
+  entry('NUL in its command', { command: 'true\0* * * * * sh' }),
+  entry('a lone surrogate in its command', { command: 'true \ud800' }),
+  entry('two lines in the name of a variable', { env: TWO_LINES }),
+  entry('two lines in the value of a variable', { env: { A: 'x\n* * * * * sh' } }),
   name('that opens a section of a config', 'a]\n[program:evil'),
   name('with LF', 'web\n'),
   name('with CR', 'we\rb'),
