@@ -1,6 +1,7 @@
-import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { pair } from '../../../src/cli/body.ts'
 import { commandWords } from '../../../src/core/policy/command-words.ts'
 import { issuesOf, withDefaults } from '../../../src/core/programs/definition.ts'
 import { PresetBook } from '../../../src/core/programs/presets/book.ts'
@@ -61,6 +62,17 @@ await t.test('each preset makes a program that supervisord takes, and says what 
   t.throws(() => book.need('no-such'), { code: 'PROGRAM_INVALID', message: /laravel-queue/ })
 })
 
+await t.test('what the README puts is what its preset takes', (t) => {
+  const readme = readFileSync(join(import.meta.dirname, '../../../README.md'), 'utf8')
+  const words = /^agent program put mail (.*)$/m.exec(readme)?.[1]?.split(' ') ?? []
+  const given = words.filter((_, at) => words[at - 1] === '--options')
+  t.ok(given.length > 1)
+  const options = given.reduce((before, text) => pair(text, before), {})
+  const definition = Definition.parse({ name: 'mail', preset: 'laravel-queue', options })
+  t.strictSame(book.expand(definition).issues, [])
+  t.end()
+})
+
 await t.test('a queue worker of Laravel, every option', async (t) => {
   const all = {
     php: '/usr/bin/php8.3',
@@ -119,6 +131,7 @@ await t.test('options that cannot be are refused by their names', (t) => {
     ['custom', {}, 'options.executable'],
   ]
   for (const [preset, options, path] of refused) t.match(expand(preset, options).issues, [{ path }])
+  t.strictSame(expand('laravel-queue', { queue: 'mail' }).words[4], '--queue=mail', 'a list of one')
   t.match(expand('no-such').issues, [{ path: 'preset', message: /there are: laravel-queue, / }])
   t.match(book.expand({ name: 'work', options: { a: 1 } }).issues, [{ path: 'options' }])
   t.end()

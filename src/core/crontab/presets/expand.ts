@@ -1,4 +1,5 @@
 import type { EntryDefinition } from '../../../protocol/entry.ts'
+import { readOptions } from '../../../protocol/preset-options.ts'
 import type { EntryIssue } from '../entry-validation.ts'
 import { ENTRY_PRESETS } from './index.ts'
 import type { EntryPreset } from './preset.ts'
@@ -30,14 +31,8 @@ export function expandEntry(entry: EntryDefinition): Expanded {
       : { entry, issues: [], warnings: [] }
   const preset = presetOf(name)
   if (!preset) return refused(unknownPreset(name))
-  const parsed = preset.options().safeParse(options)
-  if (!parsed.success)
-    return refused(
-      ...parsed.error.issues.map(({ path, message }) => ({
-        path: ['options', ...path.map(String)].join('.'),
-        message,
-      })),
-    )
-  const whole = { schedule: preset.schedule, ...preset.build(parsed.data), ...entry }
-  return { entry: whole, issues: [], warnings: preset.warnings?.(parsed.data) ?? [] }
+  const read = readOptions(preset.options(), options)
+  if (read.options === null) return refused(...read.issues)
+  const whole = { schedule: preset.schedule, ...preset.build(read.options), ...entry }
+  return { entry: whole, issues: [], warnings: preset.warnings?.(read.options) ?? [] }
 }

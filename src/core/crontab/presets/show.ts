@@ -1,7 +1,7 @@
 // What a preset is, for whoever chooses one.
-import * as z from 'zod'
 import type { EntryDefinition } from '../../../protocol/entry.ts'
 import type { CrontabPreset } from '../../../protocol/preset.ts'
+import { shownOptions } from '../../../protocol/preset-options.ts'
 import { invalidEntry } from '../refusals.ts'
 import { expandEntry, presetOf, unknownPreset } from './expand.ts'
 import { ENTRY_PRESETS } from './index.ts'
@@ -18,7 +18,6 @@ export function shownPresets(name: string | undefined, show: boolean): CrontabPr
 function shownPreset(one: EntryPreset, show: boolean): CrontabPreset {
   const { entry, warnings } = expandEntry(exampleOf(one))
   const { name: _name, user: _user, enabled: _enabled, options: _options, preset, command, ...rest } = entry
-  const schema = z.toJSONSchema(one.options(), { io: 'input', target: 'draft-2020-12' })
   const { schedule = one.schedule, noOverlap, timeoutMs, splayMs } = rest
   return {
     preset: preset ?? one.preset,
@@ -27,8 +26,7 @@ function shownPreset(one: EntryPreset, show: boolean): CrontabPreset {
     ...(noOverlap === undefined ? {} : { noOverlap }),
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
     ...(splayMs === undefined ? {} : { splayMs }),
-    schema: { ...schema },
-    defaults: defaultsOf(schema.properties ?? {}),
+    ...shownOptions(one.options()),
     warnings,
     ...(show && command !== undefined ? { command } : {}),
   }
@@ -37,12 +35,4 @@ function shownPreset(one: EntryPreset, show: boolean): CrontabPreset {
 /** The smallest entry that a preset can be asked for. */
 export function exampleOf({ preset, title, example = {} }: EntryPreset): EntryDefinition {
   return { name: title, user: 'www-data', enabled: true, preset, options: { ...example } }
-}
-
-function defaultsOf(properties: Record<string, unknown>): Record<string, unknown> {
-  const defaults: [string, unknown][] = []
-  for (const [name, property] of Object.entries(properties))
-    if (typeof property === 'object' && property !== null && 'default' in property)
-      defaults.push([name, property.default])
-  return Object.fromEntries(defaults)
 }

@@ -1,4 +1,5 @@
 import type { Definition } from '../../../protocol/definition.ts'
+import { readOptions } from '../../../protocol/preset-options.ts'
 import type { DefinitionIssue } from '../../../protocol/program.ts'
 import { invalid } from '../definition.ts'
 import type { Graceful, Preset } from './preset.ts'
@@ -38,25 +39,20 @@ export class PresetBook {
     }
     const preset = this.#presets.get(name)
     if (!preset) return { definition, issues: [this.#unknown(name)], warnings: [] }
-    const parsed = preset.options().safeParse(options)
-    if (!parsed.success) {
-      const issues = parsed.error.issues.map(({ path, message }) => ({
-        path: ['options', ...path.map(String)].join('.'),
-        message,
-      }))
-      return { definition, issues, warnings: [] }
-    }
-    const built = preset.build(parsed.data, definition)
+    const read = readOptions(preset.options(), options)
+    if (read.options === null) return { definition, issues: read.issues, warnings: [] }
+    const built = preset.build(read.options, definition)
     const whole = { ...built, ...own }
     if (built.environment) whole.environment = { ...built.environment, ...own.environment }
-    return { definition: whole, issues: [], warnings: preset.warnings?.(parsed.data, whole) ?? [] }
+    return { definition: whole, issues: [], warnings: preset.warnings?.(read.options, whole) ?? [] }
   }
 
   /** How a program of that definition takes up new code; null when it is stopped and started. */
   graceful(definition: Definition): Graceful | null {
-    const preset = definition.preset === undefined ? undefined : this.#presets.get(definition.preset)
-    const parsed = preset?.options().safeParse(definition.options ?? {})
-    return parsed?.success ? (preset?.graceful?.(parsed.data, definition) ?? null) : null
+    const preset = this.#presets.get(definition.preset ?? '')
+    if (!preset?.graceful) return null
+    const { options } = readOptions(preset.options(), definition.options)
+    return options && preset.graceful(options, definition)
   }
 
   #unknown(name: string): DefinitionIssue {

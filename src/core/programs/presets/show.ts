@@ -1,7 +1,7 @@
 // What a preset is, for whoever chooses one.
-import * as z from 'zod'
 import type { Definition } from '../../../protocol/definition.ts'
 import type { ProgramPreset } from '../../../protocol/preset.ts'
+import { shownOptions } from '../../../protocol/preset-options.ts'
 import { withDefaults } from '../definition.ts'
 import { renderSection } from '../render.ts'
 import type { PresetBook } from './book.ts'
@@ -14,12 +14,10 @@ export function shownPreset(
 ): ProgramPreset {
   const asked: Definition = { ...exampleOf(one), directory: '/srv/app', user: 'www-data' }
   const { definition, warnings } = book.expand(asked)
-  const schema = z.toJSONSchema(one.options(), { io: 'input', target: 'draft-2020-12' })
   return {
     preset: one.preset,
     title: one.title,
-    schema: { ...schema },
-    defaults: defaultsOf(schema.properties ?? {}),
+    ...shownOptions(one.options()),
     graceful: verbOf(book, asked),
     warnings,
     ...(show ? { stanza: renderSection(withDefaults(definition, logFolder)) } : {}),
@@ -35,12 +33,4 @@ function verbOf(book: PresetBook, asked: Definition): ProgramPreset['graceful'] 
   const verb = book.graceful(asked)
   if (verb?.by !== 'command') return verb
   return { by: 'command', argv: [...verb.argv], ...(verb.keepsPid ? { keepsPid: true } : {}) }
-}
-
-function defaultsOf(properties: Record<string, unknown>): Record<string, unknown> {
-  const defaults: [string, unknown][] = []
-  for (const [name, property] of Object.entries(properties))
-    if (typeof property === 'object' && property !== null && 'default' in property)
-      defaults.push([name, property.default])
-  return Object.fromEntries(defaults)
 }
