@@ -1,5 +1,7 @@
 // Who may do what: every method of the table, with every scope, over every way in, under every policy. Made from the
 // table, so that a method cannot be forgotten: one that changes something and is not in RULES fails here.
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
 import type * as z from 'zod'
 import type { Config } from '../src/config.ts'
@@ -57,6 +59,32 @@ const ALL_PROGRAMS = ['supervisor.info', 'supervisor.log', 'supervisor.reread', 
 
 /** Methods of admin.sock alone. */
 const AT_THE_HOST = ['program.quarantine']
+
+/** Parameters that name programs; of `program.*` their `name` does. */
+const NAME_PROGRAMS: Record<string, unknown> = { select: ['worker'], process: 'worker', groups: ['worker'] }
+/** Those that name users, by themselves or by what runs as them; of `program.*` their `name` does. */
+const NAME_USERS = ['definition', 'entry', 'user']
+/** Entries and runs of crontabs, which need a cron: test/core/crontab/methods.test.ts has them. */
+const OF_CRON = ['id', 'run']
+const NAME_NEITHER =
+  'idempotencyKey wait timeoutMs mode maxUnavailable signal text channel lines bytes cursor cursors subscription types programs since method params ifRevision verifyMs processes revision preset show file undo schedule count key backup limit output token graceMs cascade role scopes users expiresAt name'.split(
+    ' ',
+  )
+/** They name a program or a user, and nothing runs by them that did not before. */
+const RUN_NOTHING = ['program.get', 'program.history', 'program.delete', 'crontab.list']
+
+/** The parameters by which a method names this program. */
+function programOf(name: string, { params, example }: AnyMethod, program: string): Record<string, unknown> {
+  const { shape } = params
+  const named = Object.entries(NAME_PROGRAMS).filter(([key]) => key in shape)
+  return {
+    ...Object.fromEntries(named),
+    ...(name.startsWith('program.') && 'name' in shape ? { name: program } : {}),
+    ...('definition' in shape
+      ? { definition: { ...(example.params['definition'] as object), name: program } }
+      : {}),
+  }
+}
 
 const every = (isOn: boolean) => Object.fromEntries(POLICY_SWITCHES.map((name) => [name, isOn]))
 const POLICIES: Record<string, Partial<Config['policy']>> = {
@@ -161,6 +189,17 @@ for (const [title, policy] of Object.entries(POLICIES))
         }
   })
 
+await t.test('every parameter that names a program or a user is known here', (t) => {
+  const known = new Set([...Object.keys(NAME_PROGRAMS), ...NAME_USERS, ...OF_CRON, ...NAME_NEITHER])
+  for (const [name, { params }] of methods)
+    t.strictSame(
+      Object.keys(params.shape).filter((key) => !known.has(key)),
+      [],
+      name,
+    )
+  t.end()
+})
+
 await t.test('the programs of a token come before the policy, and its outcome after', async (t) => {
   const host = await supervisord(t, {
     programs: { worker: { command: 'sleep 300' }, other: { command: 'sleep 300' } },
@@ -172,15 +211,10 @@ await t.test('the programs of a token come before the policy, and its outcome af
   await until(() => stack.table.get('worker') && stack.table.get('other'), 'the processes to be known')
   const ask = (name: string, params: Record<string, unknown>, who: Principal) =>
     dispatcher.dispatch(name, params, context(who)).catch((error: unknown) => error)
-  const who = somebody({ scopes: new Set(SCOPES), programs: ['other'] })
+  const who = somebody({ scopes: new Set(SCOPES), programs: ['other'], users: ['*'] })
   const before = host.children()
   for (const [name, method] of methods) {
-    const { shape } = method.params
-    const named = {
-      ...(shape['select'] ? { select: ['worker'] } : {}),
-      ...(shape['process'] ? { process: 'worker' } : {}),
-      ...(shape['groups'] ? { groups: ['worker'] } : {}),
-    }
+    const named = programOf(name, method, 'worker')
     const isNamed = Object.keys(named).length > 0
     if (!isNamed && !method.allPrograms) continue
     const call = { ...callOf(name, method, SCOPES), ...named }
@@ -196,6 +230,50 @@ await t.test('the programs of a token come before the policy, and its outcome af
   const gone = { method: 'process.stop', params: { select: ['nobody'] } }
   t.match(await ask('policy.explain', gone, LOCAL_ADMIN), { allowed: true, rule: 'policy.readOnly' })
   t.strictSame(host.children(), before, 'nothing was done')
+})
+
+await t.test('the users of a token, for whatever would run as one of them', async (t) => {
+  const host = await supervisord(t, { programs: { worker: { command: 'sleep 300' } } })
+  const { dispatcher, context, stack } = await parts(t, {
+    url: host.url,
+    policy: { ...every(true), logDirectories: [host.logDir] },
+  })
+  await until(() => stack.table.get('worker'), 'the process to be known')
+  const ask = (name: string, params: Record<string, unknown>, who: Principal) =>
+    dispatcher.dispatch(name, params, context(who)).catch((error: unknown) => error)
+  const definition = { name: 'mine', command: '/bin/sleep 600', autostart: false }
+  const { program } = await dispatcher.dispatch(
+    'program.put',
+    { definition, verifyMs: 0 },
+    context(LOCAL_ADMIN),
+  )
+  const { revision } = program as { revision: string }
+  const who = somebody({ scopes: new Set(SCOPES), users: ['another'] })
+  const files = () =>
+    readdirSync(host.programDir).map((file) => [file, readFileSync(join(host.programDir, file), 'utf8')])
+  const before = files()
+  for (const [name, method] of methods) {
+    const { shape } = method.params
+    const named = {
+      // what others made is taken over
+      ...programOf(name, method, name === 'program.adopt' ? 'worker' : 'mine'),
+      ...('definition' in shape ? { definition } : {}),
+      ...('revision' in shape ? { revision } : {}),
+      ...('user' in shape ? { user: 'root' } : {}),
+      ...('entry' in shape
+        ? { entry: { name: 'job', user: 'root', schedule: '@daily', command: 'true' } }
+        : {}),
+    }
+    const isNamed = NAME_USERS.some((key) => key in shape) || (name.startsWith('program.') && 'name' in shape)
+    if (!isNamed) continue
+    const call = { ...callOf(name, method, SCOPES), ...named }
+    const { idempotencyKey: _key, ...params } = { idempotencyKey: '', ...call }
+    const isRefused = !RUN_NOTHING.includes(name)
+    const explained = await ask('policy.explain', { method: name, params }, who)
+    t.match(explained, { allowed: !isRefused, rule: isRefused ? 'token.users' : null }, `${name}, explained`)
+    if (isRefused) t.equal(refusal(await ask(name, call, who)), 'token.users', name)
+  }
+  t.strictSame(files(), before, 'nothing was done')
 })
 
 await t.test('what is asked of policy.explain itself', async (t) => {

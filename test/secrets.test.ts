@@ -1,10 +1,11 @@
 // Secrets with a mark on them are put wherever there is a place for one; then all that the agent produced is searched
 // for the marks: its log at its most talkative, answers, events, metrics, files, command lines, the command's output.
 import { randomBytes } from 'node:crypto'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { connect } from '../src/client/index.ts'
+import { makeCertificate } from '../src/core/host/certificate.ts'
 import { METHODS } from '../src/methods/index.ts'
 import { formatToken } from '../src/protocol/token.ts'
 import { AgentProcess, launch } from './fixtures/agent-process.ts'
@@ -12,6 +13,7 @@ import { startPanel } from './fixtures/panel.ts'
 import { supervisord } from './fixtures/supervisord.ts'
 import { until } from './fixtures/wait.ts'
 import { mark, Search } from './hostile/search.ts'
+import { programWithSecrets, refusedWithSecrets } from './hostile/secret-calls.ts'
 import { Wire } from './hostile/wire.ts'
 import { answered, bearer, frame, raw, upgradeRequest } from './transports/support.ts'
 
@@ -55,7 +57,7 @@ await t.test('no secret is in anything that the agent produces', async (t) => {
     host,
     `log: { level: trace }
 panel: { url: '${panel.url}', tokenFile: '${credential}', joinTokenFile: '${joinFile}', role: admin }
-policy: { allowStdin: true }
+policy: { allowStdin: true, logDirectories: ['${host.logDir}'] }
 `,
   )
   const config = readFileSync(agent.configFile, 'utf8')
@@ -215,6 +217,63 @@ policy: { allowStdin: true }
     }
   })
 
+  await t.test('programs and crontab entries with secrets', async (t) => {
+    const key = () => ({ idempotencyKey: `secrets-${randomBytes(6).toString('hex')}` })
+    const definition = programWithSecrets(search)
+    const put = { definition, verifyMs: 0, ...key() }
+    t.match(await admin.call('program.put', put), {
+      program: { definition: { options: definition.options } },
+    })
+    t.match(await admin.call('program.put', put), { replayed: true })
+    for (const wire of Object.values(sessions))
+      for (const method of ['program.get', 'program.history'])
+        t.ok((await wire.ask(method, { name: definition.name })).result, method)
+    const { token } = await admin.call('token.create', { name: 'owner', role: 'admin' }, { mutates: true })
+    const owner = await session(bearer(search.plantToken('token owner', token ?? '')))
+    for (const { method, params, expect, needsUsers } of refusedWithSecrets(search)) {
+      const { error } = await (needsUsers ? owner : sessions.admin).ask(method, { ...params, ...key() })
+      t.equal(error?.data.name, expect, method)
+    }
+    search.collect('the session of owner', owner.client.bytes.toString('latin1'))
+  })
+
+  await t.test('the key of TLS', async (t) => {
+    const folder = join(host.folder, 'tls')
+    mkdirSync(folder)
+    const { cert, key } = makeCertificate(['localhost'])
+    const [head = '', secret = ''] = key.split('\n')
+    search.plant('the key of TLS', secret)
+    const file = (name: string, text: string) => {
+      const path = join(folder, name)
+      writeFileSync(path, text, { mode: 0o600 })
+      return path
+    }
+    const paths = {
+      cert: file('cert', cert),
+      key: file('key', key),
+      torn: file('torn', `${head}\n${secret}\n`),
+    }
+    const configFile = (name: string, tls: { cert: string; key: string }) => {
+      const text = readFileSync(agent.configFile, 'utf8').replaceAll(`${host.folder}/`, `${folder}/`)
+      const own = `supervisor: { url: 'unix://${folder}/none.sock' }
+listen: { runDir: ${folder}/run, port: 0, tls: { cert: ${tls.cert}, key: ${tls.key} } }`
+      return file(name, `${text.replace(/^(?:panel|supervisor|listen): .*$/gm, '')}${own}\n`)
+    }
+    const [torn, swapped] = [
+      { ...paths, key: paths.torn },
+      { cert: paths.key, key: paths.cert },
+    ]
+    for (const tls of [torn, swapped]) await shown('--config', configFile('bad.yaml', tls), 'config', 'check')
+    const own = launch(['--config', configFile('good.yaml', paths), 'daemon'])
+    t.teardown(() => own.child.kill('SIGKILL'))
+    await until(() => own.stderr().includes('"agent started"'), 'it to start')
+    search.collectProcess('the daemon with TLS', own.child.pid ?? 0)
+    own.child.kill('SIGTERM')
+    const { code, stdout, stderr } = await own.outcome
+    t.equal(code, 0)
+    search.collect('the log of the daemon with TLS', stderr + stdout)
+  })
+
   await t.test('what a log says is for those alone who may read logs', async (t) => {
     for (const wire of [sessions.viewer, sessions.reader]) await wire.call('event.subscribe', {})
     await admin.call('process.start', { select: ['crash'] }, { mutates: true })
@@ -282,6 +341,8 @@ policy: { allowStdin: true }
     'the answer of rpc.discover',
     'the session of admin',
     'what the panel said',
+    'the session of owner',
+    'the log of the daemon with TLS',
   ])
     t.ok(search.size(what) > 50, `${what} was searched`)
   // whoever has the scope `program` is shown the environment of a program

@@ -268,9 +268,8 @@ export const crontabMethods = {
       },
     },
     cli: { command: 'cron backups', positional: ['user'] },
-    run: async ({ user }, { crontabs, principal }: Context) => ({
-      backups: await crontabs.backups(user, principal),
-    }),
+    judge: ({ user }, { crontabs, principal }: Context) => crontabs.assertMine(user, principal),
+    run: async ({ user }, { crontabs }: Context) => ({ backups: await crontabs.backups(user) }),
   }),
 
   'crontab.restoreBackup': mutation({

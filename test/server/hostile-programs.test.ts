@@ -169,13 +169,17 @@ await t.test('no program gets the log of another, nor any file that is there', a
     ['a backup of it to come', { stdoutLogfile: `${mainLog}.1` }],
   ]
   for (const [it, fields, path = 'stdoutLogfile'] of rows) {
-    const error = await failure(put({ name: 'web-0', ...fields }))
+    const definition = { ...base, name: 'web-0', ...fields }
+    const error = await failure(put(definition))
     t.match(error, { code: 'POLICY_DENIED', facts: { rule: 'policy.logDirectories', path } }, it)
     t.notMatch(
       `${error.message}${JSON.stringify(error.facts)}`,
       /of db|program:|hears:|conf\.d/,
       `${it}: names nobody`,
     )
+    const explain = { method: 'program.put', params: { definition } }
+    const rule = 'policy.logDirectories'
+    t.match(await dispatcher.dispatch('policy.explain', explain, narrow), { allowed: false, rule }, it)
   }
   t.match(await failure(put({ name: 'web-0', stdoutLogfile: log('db.out') }, wider)), {
     message: /is a log of db/,

@@ -106,10 +106,14 @@ export class CrontabService {
     return found
   }
 
-  /** Copies of a crontab from before each write, the newest first. @throws {AgentError} FORBIDDEN */
-  async backups(user: string, principal: Principal): Promise<Backup[]> {
-    await assertUser(principal, user, this.#deps.accounts)
-    return await this.#deps.backups.list(user)
+  /** @throws {AgentError} FORBIDDEN for a user outside those of the token */
+  assertMine(user: string, principal: Principal): Promise<void> {
+    return assertUser(principal, user, this.#deps.accounts)
+  }
+
+  /** Copies of a crontab from before each write, the newest first. */
+  backups(user: string): Promise<Backup[]> {
+    return this.#deps.backups.list(user)
   }
 
   /**

@@ -81,7 +81,7 @@ await t.test('who may see and do what', { skip }, async (t) => {
   await t.rejects(apply({ action: 'delete', id: made.id }, bob), refused)
   await t.rejects(apply({ action: 'put', entry: definition({ id: made.id, user: 'bob' }) }, bob), refused)
   await t.rejects(prepare({ action: 'repair', user: 'alice' }, bob), refused)
-  await t.rejects(service.backups('alice', bob), refused)
+  await t.rejects(service.assertMine('alice', bob), refused)
   await t.rejects(apply({ action: 'put', entry: definition({ schedule: '61 * * * *' }) }), {
     code: 'ENTRY_INVALID',
     facts: { issues: [{ path: 'schedule' }] },
@@ -179,7 +179,7 @@ await t.test('copies of what was before each write', { skip }, async (t) => {
   const withEntry = body()
   await apply({ action: 'delete', id: made.id })
   t.notOk(existsSync(join(spoolDir, '.scripts', `${made.id}.sh`)))
-  const copies = await service.backups('alice', DEPLOYER)
+  const copies = await service.backups('alice')
   t.equal(copies.length, 2)
   await apply({ action: 'restore', user: 'alice', backup: copies[0]?.backup ?? '' })
   t.equal(body(), withEntry)
@@ -191,7 +191,7 @@ await t.test('copies of what was before each write', { skip }, async (t) => {
     'another start of the agent knows it',
   )
   for (let i = 0; i < 8; i++) await apply({ action: i % 2 ? 'enable' : 'disable', id: made.id })
-  t.equal((await service.backups('alice', DEPLOYER)).length, 10, 'ten are kept')
+  t.equal((await service.backups('alice')).length, 10, 'ten are kept')
   await t.rejects(apply({ action: 'restore', user: 'alice', backup: '2020-01-01T00-00-00-000Z' }), {
     code: 'ENTRY_NOT_FOUND',
   })
