@@ -172,7 +172,7 @@ function load(path: string, options: { asDaemon?: boolean } = {}): { config: Con
     else throw new ConfigError(`${path}: ${(error as Error).message}`)
   }
   const { config, refuse } = parse(text, path)
-  const supervisor = { ...config.supervisor, password: passwordOf(config, path) }
+  const supervisor = { ...config.supervisor, password: passwordOf(config, refuse) }
   return { config: { ...config, supervisor }, refuse }
 }
 
@@ -237,14 +237,13 @@ function plainOf(document: Document, path: string, lines: LineCounter): unknown 
 
 const SECTIONS = new Set(['supervisor', 'listen', 'panel', 'policy', 'log'])
 
-function passwordOf(config: Config, path: string): string {
+function passwordOf(config: Config, refuse: Refuse): string {
   const { password, passwordFile } = config.supervisor
   if (passwordFile === '') return password
   try {
     return readFileSync(passwordFile, 'utf8').replace(/\r?\n$/, '')
   } catch (error) {
-    throw new ConfigError(
-      `${path}: supervisor.passwordFile: cannot read ${passwordFile}: ${(error as Error).message}`,
-    )
+    const { code } = error as NodeJS.ErrnoException
+    return refuse(['supervisor', 'passwordFile'], `cannot read ${passwordFile}: ${code}`)
   }
 }

@@ -301,7 +301,7 @@ await t.test('config check', async (t) => {
     t.match(stderr, 'd.yaml:1: port: there is no such key')
   })
 
-  const files: Record<string, [() => string, string]> = {
+  const files: Record<string, [make: () => string, expected: string, line?: string]> = {
     'a file that is not there': [() => join(folder, 'none.yaml'), 'there is no such file'],
     'a folder': [() => folder, 'expected a file'],
     'a huge file': [
@@ -309,16 +309,17 @@ await t.test('config check', async (t) => {
       'larger than 1 MiB, which no config is',
     ],
     'a password file that is not there': [
-      () => write('p.yaml', 'supervisor: { passwordFile: /nowhere/pw }'),
-      'supervisor.passwordFile: cannot read /nowhere/pw',
+      () => write('p.yaml', 'supervisor:\n  passwordFile: /nowhere/pw\n'),
+      'supervisor.passwordFile: cannot read /nowhere/pw: ENOENT',
+      '2:',
     ],
   }
-  for (const [it, [make, expected]] of Object.entries(files))
+  for (const [it, [make, expected, line = '']] of Object.entries(files))
     await t.test(`exits 2 for ${it}`, async (t) => {
       const path = make()
       const { code, stderr } = await agent('--config', path, 'config', 'check')
       t.equal(code, 2)
-      t.equal(stderr.slice(0, stderr.indexOf(expected)), `agent: ${path}: `)
+      t.equal(stderr.slice(0, stderr.indexOf(expected)), `agent: ${path}:${line} `)
     })
 
   await t.test('the files of listen.tls must be what they are called, here and at the start', async (t) => {

@@ -8,6 +8,8 @@ import { forReader, harmless } from './text.ts'
 const CONFIG = '/etc/supervisor-agent/config.yaml'
 const RUN_DIR = '/run/supervisor-agent'
 const DEADLINE_MS = 10_000
+/** Another folder than the usual one, in whichever way of YAML. */
+const NAMES_RUN_DIR = /\brunDir['"]?\s*:(?!\s*['"]?\/run\/supervisor-agent['"]?\s*(?:[#,}]|$))/m
 
 /** The local socket to use: the administrator's where it may be opened. */
 export function localSocket(runDir: string): string {
@@ -91,7 +93,7 @@ function finish({ result, error }: Answer, isJson: boolean): void {
   if (!result) {
     if (isJson) process.stdout.write(`${JSON.stringify({ error })}\n`)
     say(error?.message ?? 'no answer')
-    process.exitCode = 4
+    process.exitCode = error?.data?.name === 'INVALID_PARAMS' ? 2 : 4
     return
   }
   process.exitCode = statusExit(result)
@@ -135,7 +137,7 @@ function plainStatus(argv: readonly string[]): Wish | null {
 /** True when the config puts the sockets elsewhere; reading it whole is the full command line's work. */
 function movesRunDir(): boolean {
   try {
-    return /^\s*runDir:\s*(?!['"]?\/run\/supervisor-agent['"]?\s*(?:#|$))/m.test(readFileSync(CONFIG, 'utf8'))
+    return NAMES_RUN_DIR.test(readFileSync(CONFIG, 'utf8'))
   } catch {
     return false // not there, or not ours to read: the usual place
   }

@@ -56,8 +56,8 @@ async function dial(
 ): Promise<AgentClient> {
   if (globals.url !== undefined) {
     if (globals.tokenFile === undefined) throw new UsageError('--url needs --token-file')
-    const token = readToken(globals.tokenFile)
-    const ca = globals.ca === undefined ? {} : { ca: readFileSync(globals.ca, 'utf8') }
+    const token = textOf('--token-file', globals.tokenFile).trim()
+    const ca = globals.ca === undefined ? {} : { ca: textOf('--ca', globals.ca) }
     return await connect({ url: globals.url, token, ...ca, ...options })
   }
   const path = globals.socket ?? localSocket(runDirOf(globals))
@@ -70,11 +70,11 @@ async function dial(
   }
 }
 
-function readToken(path: string): string {
+function textOf(option: string, path: string): string {
   try {
-    return readFileSync(path, 'utf8').trim()
+    return readFileSync(path, 'utf8')
   } catch (error) {
-    throw new UsageError(`--token-file: ${(error as Error).message}`)
+    throw new UsageError(`${option}: ${(error as Error).message}`)
   }
 }
 

@@ -16,6 +16,8 @@ export class LogStream {
   readonly #logger: Logger
   readonly #end = new AbortController()
   readonly #isAllowed: (entry: Entry) => boolean
+  readonly #onOver: () => void
+  #running = 0
 
   constructor(deps: {
     id: string
@@ -24,16 +26,20 @@ export class LogStream {
     logger: Logger
     /** Asked before each piece: rights may end while a log is followed. */
     isAllowed: (entry: Entry) => boolean
+    /** None of its logs can go on. */
+    onOver: () => void
   }) {
     this.id = deps.id
     this.#logs = deps.logs
     this.#outlet = deps.outlet
     this.#logger = deps.logger
     this.#isAllowed = deps.isAllowed
+    this.#onOver = deps.onOver
   }
 
   follow(entry: Entry, channel: Channel, options: { lines: number; cursor?: string }): void {
     const source = { process: entry.name, channel }
+    this.#running++
     this.#run(entry, channel, options).catch((error: unknown) => {
       if (this.#end.signal.aborted) return
       if (!(error instanceof AgentError))
@@ -41,6 +47,7 @@ export class LogStream {
       const ended =
         error instanceof AgentError ? error.message : 'internal error; the agent log has the detail'
       this.#send({ ...source, cursor: '', text: '', ended })
+      if (--this.#running === 0) this.#onOver()
     })
   }
 

@@ -72,12 +72,14 @@ export class SessionStreams implements Streams {
     const { logStreams } = this.#limits
     const principal = this.#principal
     if (this.#logs.size >= logStreams) throw tooMany(`${logStreams} log streams`)
+    const id = `l${++this.#made}`
     const stream = new LogStream({
-      id: `l${++this.#made}`,
+      id,
       logs,
       outlet: this.#outlet,
       logger: this.#logger,
       isAllowed: ({ program }) => principal.scopes.has('logs') && anyGlob(principal.programs)(program),
+      onOver: () => void this.#logs.delete(id),
     })
     const sources = logs.sources(entries, channels)
     this.#logs.set(stream.id, stream)

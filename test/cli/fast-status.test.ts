@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { launch } from '../fixtures/agent-process.ts'
+import { noNamespace } from '../fixtures/namespace.ts'
 import { onTerminal } from './terminal.ts'
 
 const LIST = {
@@ -39,13 +40,19 @@ const endings = [
     answer: '{"id":1,"error":{"message":"not \\u001b[31m now"}}\n',
     stderr: /not \^\[\[31m now/,
   },
+  {
+    it: 'parameters that do not fit',
+    answer: '{"id":1,"error":{"message":"select.0: too small","data":{"name":"INVALID_PARAMS"}}}\n',
+    stderr: /select.0: too small/,
+    code: 2,
+  },
 ]
-for (const { it, answer, stderr } of endings)
-  await t.test(`status says so and exits 4 at ${it}`, async (t) => {
+for (const { it, answer, stderr, code = 4 } of endings)
+  await t.test(`status says so and exits ${code} at ${it}`, async (t) => {
     const socket = await answering(t, answer)
-    t.match(await launch(['--socket', socket, 'status']).outcome, { code: 4, stdout: '', stderr })
+    t.match(await launch(['--socket', socket, 'status']).outcome, { code, stdout: '', stderr })
     const json = await launch(['--socket', socket, 'status', '--json']).outcome
-    t.match(json, { code: 4, stderr })
+    t.match(json, { code, stderr })
     t.type((JSON.parse(json.stdout) as { error: { message: string } }).error.message, 'string')
   })
 
@@ -66,6 +73,23 @@ await t.test('with --json a lost way to the agent is an object, however it is as
     })
   }
 })
+
+await t.test(
+  'status looks where the config puts the sockets, however that is written',
+  { skip: noNamespace() },
+  async (t) => {
+    const withConfig =
+      'mount -t tmpfs tmpfs /etc && mkdir /etc/supervisor-agent && printf "$0" > /etc/supervisor-agent/config.yaml && exec "$@"'
+    for (const config of ['listen: { port: 0, runDir: /nowhere/run }', 'listen:\n  runDir: /nowhere/run\n'])
+      t.match(
+        await launch(['status'], { under: ['unshare', '-rm', 'sh', '-c', withConfig, config] }).outcome,
+        {
+          code: 4,
+          stderr: /no agent answers on \/nowhere\/run\//,
+        },
+      )
+  },
+)
 
 await t.test('names and errors of others are raw in a pipe and harmless on a terminal', async (t) => {
   const socket = await answering(t, `${JSON.stringify({ id: 1, result: LIST })}\n`)

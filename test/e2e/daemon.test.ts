@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { connect as connectSocket } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
@@ -102,8 +102,18 @@ await t.test('the end of the daemon', async (t) => {
   await t.test('a second daemon is refused, and the first does not notice', async (t) => {
     const second = await launch(['--config', agent.configFile, 'daemon']).outcome
     t.equal(second.code, 1)
-    t.match(second.stderr, /another agent/)
+    t.match(second.stderr, /another agent runs, as process \d+/)
     t.match(await agent.run('status', 'web'), { code: 0 })
+    // a journal that says `stopped` is believed after a power cut
+    t.equal(JSON.parse(agent.read('state/journal/state.json')).state, 'running')
+  })
+
+  await t.test('nor does one with sockets of its own get at the state of the first', async (t) => {
+    const { configFile, runDir } = agent
+    const file = join(host.folder, 'other.yaml')
+    writeFileSync(file, readFileSync(configFile, 'utf8').replace(runDir, `${runDir}-2`), { mode: 0o600 })
+    t.match(await launch(['--config', file, 'daemon']).outcome, { code: 1, stderr: /another agent runs/ })
+    t.notOk(existsSync(join(`${runDir}-2`, 'admin.sock')))
   })
 
   await t.test('SIGHUP does not end it', async (t) => {
@@ -142,10 +152,18 @@ await t.test('the end of the daemon', async (t) => {
     t.equal((await host.ctl('pid', 'web')).stdout, pid)
   })
 
-  await t.test('after kill -9 it starts again over its own stale sockets', async (t) => {
+  await t.test('after kill -9 it starts again over its own stale sockets, and once', async (t) => {
     await agent.start()
     await agent.stop('SIGKILL')
     t.ok(existsSync(join(agent.runDir, 'admin.sock')), 'a stale socket is left')
+    const rivals = [1, 2].map(() => launch(['--config', agent.configFile, 'daemon']))
+    t.teardown(() => rivals.map(({ child }) => child.kill('SIGKILL')))
+    const refused = await Promise.race(rivals.map(({ outcome }) => outcome))
+    t.match(refused, { code: 1, stderr: /another agent runs/ })
+    const winner = rivals.find(({ child }) => child.exitCode === null)
+    await until(() => winner?.stderr().includes('"agent started"'), 'the other to start')
+    winner?.child.kill('SIGKILL')
+    await winner?.outcome
     await agent.start()
     t.match(await agent.run('status', 'web'), { code: 0 })
     t.equal((await host.ctl('pid', 'web')).stdout, pid)

@@ -1,7 +1,6 @@
 import type { AgentClient } from '../../client/index.ts'
 import type { ResultOf } from '../../methods/index.ts'
 import { harmless } from '../text.ts'
-import { watchDepartures } from './departures.ts'
 import type { LineWriter } from './line-writer.ts'
 
 export type Channel = 'stdout' | 'stderr'
@@ -29,26 +28,17 @@ export async function followLogs(client: AgentClient, following: Following): Pro
   })
   const open = openLogs(processes, channels)
   let status = 0
-  const ended = (name: string, channel: Channel | null, why: string): void => {
-    const those = [...open].filter(({ process: of, channel: own }) => of === name && (channel ?? own) === own)
-    if (those.length === 0) return
-    for (const one of those) open.delete(one)
+  const ended = (name: string, channel: Channel, why: string): void => {
+    for (const one of open) if (one.process === name && one.channel === channel) open.delete(one)
     say(`${name}: ${why}`)
     if (open.size > 0) return
     status = 1
     stop.abort()
   }
-  const names = processes.map(({ name }) => name)
-  const watching = watchDepartures(client, names, {
-    signal,
-    onLeft: (name) => ended(name, null, 'it was removed from supervisord'),
-  })
-  watching.catch(() => undefined) // what ends it ends the logs too, and is told by them
   const channel = channels.length > 1 ? 'both' : (channels[0] ?? 'stdout')
   for await (const chunk of client.follow({ select, channel, lines, signal }))
     if (chunk.ended === undefined) out.write(chunk)
     else ended(chunk.process, chunk.channel, chunk.ended)
-  stop.abort()
   out.end()
   return status
 }

@@ -14,8 +14,14 @@ import { isNotThereYet, notThereYet, openLogFile, realLogPath, unavailable } fro
 import { type LogTail, place, readTail, type TailOptions } from './tail.ts'
 import { characterStart, wholeCharactersEnd } from './utf8.ts'
 
-/** A log file's path; or a function that is asked again while following, since AUTO names change on a restart. */
-export type LogSource = string | { locate: () => string | null }
+/** A log file's path; or functions that are asked again while following, since AUTO names change on a restart. */
+export type LogSource =
+  | string
+  | {
+      locate: () => string | null
+      /** True once nothing more is wanted but what is there. */
+      isOver?: () => boolean
+    }
 
 export interface FollowOptions {
   /** Complete lines to begin with, at most 256 KiB of them; ignored with a cursor. */
@@ -42,7 +48,8 @@ export class LogService {
 
   /**
    * The text from the last lines or from a cursor on (first an empty one where nothing is there yet), for ever, in batches of whole characters: 4 KiB or 50 ms, at
-   * most 64 KiB. A file that is not there yet is waited for. Ends when the signal aborts or the service stops.
+   * most 64 KiB. A file that is not there yet is waited for. Ends when the signal aborts, the source is over or the service
+   * stops.
    * @throws {AgentError} LOG_UNAVAILABLE, also later when the file is replaced by a link; INVALID_PARAMS for a cursor
    */
   async *follow(
@@ -51,6 +58,7 @@ export class LogService {
   ): AsyncGenerator<LogChunk, void, void> {
     if (cursor !== undefined) parseCursor(cursor)
     let path = pathOf(source)
+    const isOver = (): boolean => typeof source !== 'string' && source.isOver?.() === true
     const reading = { isEnded: signal.aborted }
     const end = (): void => {
       reading.isEnded = true
@@ -60,9 +68,13 @@ export class LogService {
     setMaxListeners(0, signal) // a connection has one signal and up to 32 streams; Node would warn of a leak at 11
     signal.addEventListener('abort', end, { once: true })
     try {
-      for (let isFirst = true; !reading.isEnded; isFirst = false, path = currentPath(source, path)) {
+      for (
+        let isFirst = true;
+        !reading.isEnded && !isOver();
+        isFirst = false, path = currentPath(source, path)
+      ) {
         const file = this.#acquire(path)
-        const follower = file.attach(() => reading.isEnded || currentPath(source, path) !== path)
+        const follower = file.attach(() => reading.isEnded || isOver() || currentPath(source, path) !== path)
         try {
           file.throwIfRefused()
           if (isFirst) {

@@ -15,6 +15,8 @@ export interface LogRange {
 
 const TAIL_BYTES = 4096
 const TAIL_LINES = 20
+/** An update takes a group out of supervisord and puts it in again; what does not come back meanwhile has left. */
+const BACK_MS = 5_000
 
 /** The logs of processes, read from the files that supervisord writes. */
 export class ProcessLogs {
@@ -52,16 +54,26 @@ export class ProcessLogs {
 
   /**
    * Follows one log until the signal aborts, across rotation, restart and a file that is not there yet.
-   * @throws {AgentError} LOG_UNAVAILABLE at the first step when there can be no such file
+   * @throws {AgentError} LOG_UNAVAILABLE at the first step when there can be no such file, and when its process has left
+   * supervisord for good
    */
-  follow(
+  async *follow(
     entry: Entry,
     channel: Channel,
     options: { lines: number; cursor?: string; signal: AbortSignal },
-  ): AsyncIterable<LogChunk> {
+  ): AsyncGenerator<LogChunk, void, void> {
     locate(entry, channel)
     const { name } = entry
-    return this.#logs.follow({ locate: () => pathOf(this.#table.get(name), channel) }, options)
+    let leftAtMs: number | null = null
+    const isOver = (): boolean => {
+      leftAtMs = this.#table.get(name) ? null : (leftAtMs ?? performance.now())
+      return leftAtMs !== null && performance.now() - leftAtMs >= BACK_MS
+    }
+    yield* this.#logs.follow({ locate: () => pathOf(this.#table.get(name), channel), isOver }, options)
+    if (isOver())
+      throw new AgentError('LOG_UNAVAILABLE', 'it was removed from supervisord', {
+        facts: { process: name, channel, reason: 'removed' },
+      })
   }
 
   /** Empties the logs of processes, both channels. */
