@@ -5,109 +5,18 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { type AgentClient, connect } from '../../src/client/index.ts'
+import { type AgentClient, type AgentEvent, connect } from '../../src/client/index.ts'
 import { withFileLock } from '../../src/core/access/file-lock.ts'
 import { METHODS, type MethodName } from '../../src/methods/index.ts'
 import { AgentError } from '../../src/protocol/errors.ts'
 import { type AgentProcess, agentProcess } from '../fixtures/agent-process.ts'
 import { type Settings, type Supervisord, supervisord } from '../fixtures/supervisord.ts'
 import { until } from '../fixtures/wait.ts'
+import { watchedEvents } from '../fixtures/watched-events.ts'
+import { found, ROWS, type Row, sleeper } from './idempotency-rows.ts'
 
 type Params = Record<string, unknown>
 
-interface Row {
-  params: Params
-  /** Another call, for the same key. */
-  other: Params
-  /** Called before, for something to be there. */
-  before?: [MethodName, Params]
-  /** Done before, on the disk. */
-  prepare?: () => void
-  /** What a call that was cut short is told of. */
-  observed: 'processes' | 'program' | 'supervisor' | 'tokens'
-  /** Only admin.sock may. */
-  isLocal?: true
-  /** It is over too soon to be cut short: the record of its outcome is taken away instead. */
-  isInstant?: true
-  /** supervisord is not there any more. */
-  ends?: true
-}
-
-const web = { select: ['web'] }
-const both = { select: ['web', 'echo'] }
-const sleeper = (name: string, more: object = {}) => ({
-  definition: { name, command: '/bin/sleep 600', startSecs: 0, ...more },
-  verifyMs: 0,
-})
-/** An earlier one of `p-restore`. */
-let revision = ''
-/** A file that supervisord refuses. */
-let blocking = ''
-
-/** In this order: the last ones take supervisord away. */
-const ROWS: Partial<Record<MethodName, Row>> = {
-  'process.start': { params: web, other: both, before: ['process.stop', web], observed: 'processes' },
-  'process.restart': { params: web, other: { ...web, mode: 'rolling' }, observed: 'processes' },
-  'process.signal': {
-    params: { ...web, signal: 'CONT' },
-    other: { ...web, signal: 'HUP' },
-    observed: 'processes',
-  },
-  'process.stdin': {
-    params: { process: 'echo', text: 'a line\n' },
-    other: { process: 'echo', text: 'another\n' },
-    observed: 'processes',
-  },
-  'process.stop': { params: web, other: both, observed: 'processes' },
-  'log.clear': { params: web, other: both, observed: 'processes', isInstant: true },
-  'token.create': {
-    params: { name: 'made', role: 'viewer' },
-    other: { name: 'made', role: 'operator' },
-    observed: 'tokens',
-  },
-  'token.rotate': { params: { token: 'first' }, other: { token: 'second' }, observed: 'tokens' },
-  'token.revoke': { params: { token: 'second' }, other: { token: 'first' }, observed: 'tokens' },
-  'program.put': {
-    params: sleeper('p-put', { command: '/bin/sleep 601' }),
-    other: sleeper('p-put', { command: '/bin/sleep 602' }),
-    observed: 'program',
-  },
-  'program.delete': { params: { name: 'p-delete' }, other: { name: 'p-scale' }, observed: 'program' },
-  'program.scale': {
-    params: { name: 'p-scale', processes: 2 },
-    other: { name: 'p-scale', processes: 3 },
-    observed: 'program',
-  },
-  'program.enable': { params: { name: 'p-enable' }, other: { name: 'p-scale' }, observed: 'program' },
-  'program.disable': { params: { name: 'p-disable' }, other: { name: 'p-scale' }, observed: 'program' },
-  'program.adopt': { params: { name: 'hand' }, other: { name: 'web' }, observed: 'program' },
-  'program.restore': {
-    get params() {
-      return { name: 'p-restore', revision }
-    },
-    other: { name: 'p-restore', revision: '0123456789abcdef' },
-    observed: 'program',
-  },
-  'program.quarantine': {
-    get params() {
-      return { file: blocking }
-    },
-    other: { file: '/nowhere/x.conf' },
-    prepare: () => writeFileSync(blocking, 'stray\n'),
-    observed: 'supervisor',
-    isLocal: true,
-    isInstant: true,
-  },
-  'supervisor.reread': { params: {}, other: {}, observed: 'supervisor' },
-  'supervisor.update': {
-    params: { groups: ['web'] },
-    other: { groups: ['echo'] },
-    observed: 'supervisor',
-    isLocal: true,
-  },
-  'supervisor.restart': { params: {}, other: {}, observed: 'supervisor' },
-  'supervisor.shutdown': { params: {}, other: {}, observed: 'supervisor', ends: true },
-}
 const rows = Object.entries(ROWS) as [MethodName, Row][]
 
 const CONFIG =
@@ -174,7 +83,7 @@ class Host {
 
 async function started(t: Scope, programs: Record<string, Settings> = PROGRAMS): Promise<Host> {
   const host = await supervisord(t, { programs })
-  blocking = join(host.programDir, 'blocking.conf')
+  found.blocking = join(host.programDir, 'blocking.conf')
   const config = `policy: { ${CONFIG}, logDirectories: ['${host.logDir}'], users: ['${userInfo().username}'], allowRoot: true }\n`
   const agent = await agentProcess(t, host, { config })
   const made = await new Host(host, agent).prepare()
@@ -188,7 +97,7 @@ async function putPrograms(local: AgentClient): Promise<void> {
     local.call('program.put', sleeper(name, more), { mutates: true })
   for (const name of ['p-put', 'p-delete', 'p-scale', 'p-disable']) await put(name)
   await put('p-enable', { autostart: false })
-  revision = (await put('p-restore')).program.revision
+  found.revision = (await put('p-restore')).program.revision
   await put('p-restore', { command: '/bin/sleep 601' })
 }
 
@@ -213,6 +122,7 @@ await t.test('calls at the same time, another body, and a repeat after a restart
   const remote = await made.client()
   const local = await made.client(true)
   const firsts = new Map<MethodName, Params>()
+  const seen = watchedEvents(local)
   await putPrograms(local)
   const isUp = async () => (await local.call('supervisor.info', {})).state === 'running'
   for (const [method, { params, other, before, prepare, isLocal }] of rows)
@@ -236,6 +146,28 @@ await t.test('calls at the same time, another body, and a repeat after a restart
       const body = Object.keys(other).length > 0 ? other : { select: ['web'], signal: 'CONT' }
       t.match(await failure(client.call(conflict, { ...body, ...key })), { code: 'IDEMPOTENCY_CONFLICT' })
     })
+  const isEnd = (one: AgentEvent) => one.type === 'supervisor.state' && one.payload.state === 'unreachable'
+  await until(() => seen.findLastIndex(isEnd) === seen.length - 1, 'the last event')
+  await t.test('every event that a call caused says whose it was', (t) => {
+    t.strictSame(
+      seen.filter(({ actor }) => actor === undefined),
+      [],
+    )
+    for (const [method, { params, causes, isLocal }] of rows)
+      for (const type of causes) {
+        const { name, definition } = params as { name?: string; definition?: { name: string } }
+        const program = name ?? definition?.name
+        const isOf = (one: AgentEvent) =>
+          one.type === type &&
+          (program === undefined || ('program' in one.payload && one.payload.program === program))
+        const actor = isLocal ? 'local:admin' : 'token:panel'
+        t.ok(
+          seen.some((one) => isOf(one) && one.actor === actor),
+          `${method}: ${type}`,
+        )
+      }
+    t.end()
+  })
   const tokens = async (client: AgentClient) => (await client.call('token.list', {})).tokens
   const before = await tokens(local)
   await made.closeAll()

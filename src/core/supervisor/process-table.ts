@@ -48,6 +48,8 @@ const NOBODY: ReadonlySet<ProcessState> = new Set()
 /** Where the coming of a process ends. */
 const HAS_COME: ReadonlySet<ProcessState> = new Set(['RUNNING', 'FATAL'])
 const COMES_WITHIN_MS = 30_000
+/** From where a process comes anew; one that has EXITED may come back by itself. */
+const AT_REST: ReadonlySet<ProcessState> = new Set(['STOPPED', 'FATAL'])
 
 export class ProcessTable {
   readonly #bus: EventBus
@@ -59,6 +61,7 @@ export class ProcessTable {
   #sorted: Entry[] | null = null
   #programs = new ProgramIndex()
   #usageOf: UsageOf = () => null
+  #comer: () => string | null = () => null
 
   constructor(deps: { bus: EventBus; now?: () => number }) {
     this.#bus = deps.bus
@@ -67,6 +70,11 @@ export class ProcessTable {
 
   setUsage(usageOf: UsageOf): void {
     this.#usageOf = usageOf
+  }
+
+  /** Takes who tells whether somebody makes all processes come, and who that is. */
+  setComer(comer: () => string | null): void {
+    this.#comer = comer
   }
 
   /** Takes what the configuration files say of the processes, for those known and those to come. */
@@ -144,7 +152,7 @@ export class ProcessTable {
     }
     this.#entries.set(name, entry)
     this.#sorted = null
-    const actor = this.#groupActors.get(group)
+    const actor = this.#groupActors.get(group) ?? this.#comer() ?? undefined
     if (actor !== undefined) this.comes(entry, actor)
     if (!options.silent)
       this.#bus.publish('process.added', { process: name, program: entry.program, group }, actor)
@@ -211,6 +219,8 @@ export class ProcessTable {
     const { to, pid } = transition
     const isLate = entry.actorUntil === HAS_COME && this.#now() > entry.comesUntilMs
     if (to === 'STARTING' && isLate) entry.actor = null
+    const comer = entry.actor === null && AT_REST.has(from) ? this.#comer() : null
+    if (comer !== null) this.comes(entry, comer)
     this.#note(entry, from, transition)
     entry.state = to
     entry.pid = UP.has(to) ? pid : null

@@ -127,6 +127,7 @@ export class SupervisorStack {
         this.#nudge.stop()
       },
     })
+    this.table.setComer(() => this.connection.restarter)
     this.#nudge = new Nudge({
       table: this.table,
       poke: () => this.rpc.call('supervisor.getState', [], { deadlineMs: POKE_DEADLINE_MS }),

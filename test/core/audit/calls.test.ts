@@ -2,12 +2,13 @@
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { type AgentClient, type AgentError, type AgentEvent, connect } from '../../../src/client/index.ts'
+import { type AgentClient, type AgentError, connect } from '../../../src/client/index.ts'
 import { AgentProcess, agentProcess } from '../../fixtures/agent-process.ts'
 import { startAgent } from '../../fixtures/daemon.ts'
 import { fillDisk, noNamespace, onSmallDisk } from '../../fixtures/namespace.ts'
 import { supervisord } from '../../fixtures/supervisord.ts'
 import { until } from '../../fixtures/wait.ts'
+import { watchedEvents } from '../../fixtures/watched-events.ts'
 
 const failed = (call: Promise<unknown>) =>
   call.then(
@@ -86,12 +87,7 @@ await t.test('events carry the name of whoever caused them', async (t) => {
     reconnect: false,
   })
   t.teardown(() => Promise.all([admin.close(), panel.close()]))
-  const seen: AgentEvent[] = []
-  const stop = new AbortController()
-  t.teardown(() => stop.abort())
-  void (async () => {
-    for await (const item of admin.events({ signal: stop.signal })) if (item.kind === 'event') seen.push(item)
-  })().catch(() => undefined)
+  const seen = watchedEvents(admin)
   const actors = (type: string, process: string) =>
     seen.flatMap((event) =>
       event.type === type && 'process' in event.payload && event.payload.process === process
