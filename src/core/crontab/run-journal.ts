@@ -1,5 +1,6 @@
 // The runs on disk. A result is here before it leaves the spool, so that a kill of the agent loses none; its name tells
-// when it comes a second time.
+// when it comes a second time. A mark says that all before it was told: what is behind the last mark may have been cut
+// off between its record and its event.
 import * as z from 'zod'
 import { RecordFiles } from '../../lib/record-files.ts'
 import type { Logger } from '../../logger.ts'
@@ -14,19 +15,30 @@ const LOOK_EVERY = 64
 
 const who = { n: z.int(), run: RunId, id: EntryId, user: z.string(), startedAtMs: z.int() }
 
-/** It was seen running, and told. */
-const Started = z.strictObject({ ...who, started: z.literal(true) })
+/** Written again, long after it was told. */
+const isOld = { told: z.literal(true).optional() }
+/** It was seen running. */
+const Started = z.strictObject({
+  ...who,
+  ...isOld,
+  ...Run.pick({ byHand: true }).shape,
+  started: z.literal(true),
+})
 const Finished = z.strictObject({
   ...who,
   ...Run.pick({ exitStatus: true, signal: true, detail: true, byHand: true }).shape,
   endedAtMs: z.int().optional(),
   verdict: Run.shape.verdict.exclude(['running']),
   output: z.string().optional(),
+  ...isOld,
 })
-const Line = z.union([Finished, Started])
+/** Where the events stood when all of the runs before it was told. */
+const Mark = z.strictObject({ n: z.int(), mark: z.strictObject({ epoch: z.string(), seq: z.int() }) })
+const Line = z.union([Finished, Started, Mark])
 
-export type FinishedRun = Omit<z.infer<typeof Finished>, 'n' | 'output'>
-export type StartedRun = Omit<z.infer<typeof Started>, 'n' | 'started'>
+export type FinishedRun = Omit<z.infer<typeof Finished>, 'n' | 'output' | 'told'>
+export type StartedRun = Omit<z.infer<typeof Started>, 'n' | 'started' | 'told'>
+export type Mark = z.infer<typeof Mark>['mark']
 export type JournalLine = z.infer<typeof Line>
 
 export interface RunJournalOptions {
@@ -45,6 +57,7 @@ export class RunJournal {
   readonly #logger: Logger
   readonly #totalBytes: number
   #next = 1
+  #unlooked = 0
   #isClosed = false
 
   /** Opens what is there. @throws what the file system says */
@@ -86,6 +99,11 @@ export class RunJournal {
     return this.#append(output === undefined ? run : { ...run, output })
   }
 
+  /** All that is here was told. */
+  mark(mark: Mark): void {
+    this.#append({ mark })
+  }
+
   /** Waits until the disk has all of it. */
   synced(): Promise<void> {
     return this.#files.synced()
@@ -116,6 +134,7 @@ export class RunJournal {
     wanted: (line: JournalLine) => 'all' | 'without-output' | 'none',
     moved: (line: JournalLine) => void,
   ): void {
+    this.#unlooked = 0
     this.#files.retain()
     // what is written again goes to the end: once round is all
     const end = this.#next
@@ -128,7 +147,7 @@ export class RunJournal {
         if (!line || part === 'none') continue
         const { n: _, ...rest } = line
         if (part === 'without-output' && 'output' in rest) delete rest.output
-        moved({ ...line, n: this.#append(rest) })
+        moved({ ...line, n: this.#append({ ...rest, told: true }) })
       }
       this.#files.dropOldest()
     }
@@ -136,7 +155,7 @@ export class RunJournal {
 
   /** Whether it is time to look whether it has grown too large. */
   get isDue(): boolean {
-    return this.#next % LOOK_EVERY === 0
+    return this.#unlooked >= LOOK_EVERY
   }
 
   close(): void {
@@ -149,6 +168,7 @@ export class RunJournal {
     const n = this.#next
     this.#files.append(n, JSON.stringify({ n, ...record }))
     this.#next++
+    this.#unlooked++
     return n
   }
 }

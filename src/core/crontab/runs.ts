@@ -1,5 +1,6 @@
 // What becomes of the records that `cronrun` leaves: who runs, and what came of each run. A result is journalled, told
 // and only then taken out of the spool; one that comes again, since the agent was killed in between, is known by its name.
+// One that was journalled and not told is told at the next start.
 import { Awaited } from '../../lib/awaited.ts'
 import { isoTime } from '../../lib/iso-time.ts'
 import type { Logger } from '../../logger.ts'
@@ -7,9 +8,10 @@ import type { Run } from '../../protocol/entry.ts'
 import type { EventBus } from '../events/bus.ts'
 import { type HostClock, readHostClock } from '../host/host-clock.ts'
 import { byStart, type KeptRun, RunHistory, shown } from './run-history.ts'
-import { type FinishedRun, type JournalLine, RunJournal } from './run-journal.ts'
+import { type FinishedRun, type JournalLine, type Mark, RunJournal } from './run-journal.ts'
 import { type FoundRecord, isLiving, type LiveRun, liveRun } from './run-live.ts'
 import { outcomeOf, type RunOutcome } from './run-outcome.ts'
+import { type Told, told } from './run-told.ts'
 
 /** Of each entry, and how long; the files in which they are let go hold some days. */
 const LIMITS = { runs: 200, keepMs: 30 * 24 * 3_600_000 }
@@ -38,8 +40,8 @@ export class Runs {
   readonly #journal: RunJournal
   readonly #history: RunHistory
   readonly #live = new Map<string, LiveRun>()
-  /** Told as started by an earlier run of the agent and not over, with the numbers of their records. */
-  readonly #told = new Map<string, number>()
+  /** Kept as started and not over, with the numbers of their records: they are told, or will be when all is read. */
+  readonly #told = new Map<string, { n: number; id: string; user: string }>()
   /** Kept, and perhaps in the spool still, with their users: a sweep tells. Not all of them stay in the history. */
   readonly #kept = new Map<string, string>()
   readonly #starting = new Awaited<string>()
@@ -67,7 +69,24 @@ export class Runs {
 
   /** Reads what is known of earlier runs. */
   async start(): Promise<void> {
-    for await (const line of this.#journal.load()) this.#learn(line)
+    let mark: Mark | null = null
+    let untold: (() => Told[])[] = []
+    for await (const line of this.#journal.load()) {
+      if ('mark' in line) {
+        mark = line.mark
+        untold = []
+      } else {
+        const isBegun = this.#told.has(line.run)
+        if (mark && line.told !== true) untold.push(() => told(line, isBegun))
+        this.#learn(line)
+      }
+    }
+    if (mark && untold.length > 0)
+      await this.#tellAgain(
+        untold.flatMap((one) => one()),
+        mark,
+      )
+    this.#mark()
   }
 
   /**
@@ -79,8 +98,10 @@ export class Runs {
     if (this.#kept.has(record.run) || this.#history.get(record.run)) return true
     const outcome = outcomeOf(record, { isAlive, upMs: record.boot === clock.boot ? clock.upMs : null })
     const live = this.#live.get(record.run) ?? liveRun(found, clock)
-    if (record.stage !== 'skipped') this.#started(live, outcome === null)
-    if (outcome === null) return false
+    if (outcome === null) {
+      this.#started(live, true)
+      return false
+    }
     const { endUpMs } = outcome
     const end =
       endUpMs === undefined ? {} : { endedAtMs: live.startedAtMs + Math.max(0, endUpMs - record.upMs) }
@@ -104,8 +125,9 @@ export class Runs {
   missed({ id, user, dueAtMs }: { id: string; user: string; dueAtMs: number }): void {
     const run = `${id}.missed.${dueAtMs}`
     if (this.#history.get(run)) return
-    if (this.#keep({ run, id, user, startedAtMs: dueAtMs, verdict: 'missed' }, undefined))
-      this.#bus.publish('crontab.missed', { run, id, user, dueAt: isoTime(dueAtMs) })
+    const kept = { run, id, user, startedAtMs: dueAtMs, verdict: 'missed' as const }
+    if (!this.#keep(kept, undefined)) return
+    this.#tell(told(kept, true))
   }
 
   /** Runs of an entry, or of all, the newest first; no output. */
@@ -145,9 +167,10 @@ export class Runs {
     return live && isLiving(live, readHostClock()) ? live : null
   }
 
-  /** Whether a run of an entry goes on that is that user's. */
+  /** Whether a run of an entry goes on that is that user's, as far as is known: its end was not kept. */
   hasLiving(id: string, user: string): boolean {
-    return [...this.#live.values()].some((live) => live.id === id && live.user === user)
+    const isIts = (run: { id: string; user: string }) => run.id === id && run.user === user
+    return [...this.#live.values(), ...this.#told.values()].some(isIts)
   }
 
   /** A run as it is shown, without output; null when it is not known, or no more. */
@@ -190,6 +213,7 @@ export class Runs {
       (line) => this.#wanted(line),
       (line) => this.#learn(line),
     )
+    this.#mark()
   }
 
   stop(): void {
@@ -198,55 +222,90 @@ export class Runs {
 
   #forgetBefore(first: number): void {
     this.#history.forgetBefore(first)
-    for (const [run, n] of this.#told) if (n < first) this.#told.delete(run)
+    for (const [run, { n }] of this.#told) if (n < first) this.#told.delete(run)
   }
 
   #wanted(line: JournalLine): 'all' | 'without-output' | 'none' {
-    if ('started' in line) return this.#told.get(line.run) === line.n ? 'all' : 'none'
+    if ('mark' in line) return 'none'
+    if ('started' in line) return this.#told.get(line.run)?.n === line.n ? 'all' : 'none'
     if (this.#history.get(line.run)?.n !== line.n) return 'none'
     return (this.#history.rank(line.run) ?? Infinity) < OUTPUTS_KEPT ? 'all' : 'without-output'
   }
 
   #learn(line: JournalLine): void {
+    if ('mark' in line) return
     if ('started' in line) {
-      this.#told.set(line.run, line.n)
+      this.#told.set(line.run, line)
       return
     }
-    const { output: _, ...kept } = line
+    const { output: _, told: _told, ...kept } = line
     this.#told.delete(line.run)
     this.#remember(kept)
   }
 
-  #started(live: LiveRun, goesOn: boolean): void {
-    const { run, id, user, startedAtMs } = live
+  /** @param isKept false for a run that is over, which is kept as a whole when the disk takes it */
+  #started(live: LiveRun, isKept: boolean): void {
+    const { run, id, user } = live
     if (this.#live.has(run)) return
     this.#live.set(run, live)
     if (this.#told.has(run)) return
-    // a run that is over is kept as a whole
-    if (goesOn) this.#try(() => this.#told.set(run, this.#journal.started({ run, id, user, startedAtMs })))
-    const { verdict: _, ...begun } = running(live)
-    const actor = live.tag === null ? undefined : this.#actors.get(live.tag)
-    this.#bus.publish('crontab.started', { ...begun, user }, actor)
+    const begun = identityOf(live)
+    if (isKept) this.#try(() => this.#told.set(run, { n: this.#journal.started(begun), id, user }))
+    this.#tell(told({ ...begun, started: true }, false), { start: this.#actorOf(live) })
     this.#arrived(live)
   }
 
   /** @returns false when the disk does not take it */
   #finished(run: FinishedRun, output: string | undefined, live: LiveRun): boolean {
-    if (!this.#keep(run, output)) return false
+    const isBegun = this.#live.has(run.run) || this.#told.has(run.run)
+    if (!this.#keep(run, output)) {
+      if (run.verdict !== 'skipped') this.#started(live, false)
+      return false
+    }
     this.#live.delete(run.run)
     this.#told.delete(run.run)
-    this.#bus.publish('crontab.finished', { ...shown(run), user: run.user }, this.#enderOf(run, live))
+    this.#tell(told(run, isBegun), { start: this.#actorOf(live), end: this.#enderOf(run, live) })
     this.#enders.delete(run.run)
     this.#arrived(live)
     this.#ending.tell(run.run, run.run)
     return true
   }
 
+  /** Who asked for it. */
+  #actorOf({ tag }: LiveRun): string | undefined {
+    return tag === null ? undefined : this.#actors.get(tag)
+  }
+
   /** Of one by hand that was skipped: who asked for it. */
-  #enderOf({ run, verdict }: FinishedRun, { tag }: LiveRun): string | undefined {
-    return (
-      this.#enders.get(run) ?? (verdict === 'skipped' && tag !== null ? this.#actors.get(tag) : undefined)
-    )
+  #enderOf({ run, verdict }: FinishedRun, live: LiveRun): string | undefined {
+    return this.#enders.get(run) ?? (verdict === 'skipped' ? this.#actorOf(live) : undefined)
+  }
+
+  #tell(all: readonly Told[], actors: { start?: string | undefined; end?: string | undefined } = {}): void {
+    for (const { type, payload } of all)
+      this.#bus.publish(type, payload, type === 'crontab.started' ? actors.start : actors.end)
+    this.#mark()
+    if (this.#journal.isDue) this.#try(() => this.retain())
+  }
+
+  /** Tells what an earlier run of the agent kept and did not come to tell. */
+  async #tellAgain(all: readonly Told[], { epoch, seq }: Mark): Promise<void> {
+    const from = epoch === this.#bus.epoch ? seq + 1 : this.#bus.oldestKept
+    const known = new Set<string>()
+    for await (const { type, payload } of this.#bus.history(from, new AbortController().signal))
+      if (payload) known.add(`${type} ${String(payload['run'])}`)
+    this.#tell(all.filter(({ type, payload }) => !known.has(`${type} ${payload.run}`)))
+  }
+
+  /** All that is kept is told, and the events are on disk. */
+  #mark(): void {
+    const { epoch, seq, isOnDisk } = this.#bus
+    if (!isOnDisk) return
+    try {
+      this.#journal.mark({ epoch, seq })
+    } catch {
+      // what is behind the last mark is looked for among the events at the next start
+    }
   }
 
   #arrived({ run, tag }: LiveRun): void {
@@ -257,7 +316,6 @@ export class Runs {
     const isKept = this.#try(() => {
       this.#remember({ ...run, n: this.#journal.finished(run, output) })
     })
-    if (isKept && this.#journal.isDue) this.#try(() => this.retain())
     return isKept
   }
 

@@ -57,6 +57,11 @@ export class EventBus {
     return Math.min(this.oldestSeq, this.#journal?.oldestSeq ?? Infinity)
   }
 
+  /** Whether all events up to now are kept, as far as any are: while the disk takes none they are in memory alone. */
+  get isOnDisk(): boolean {
+    return this.#journal?.isBehind !== true
+  }
+
   /**
    * Events from a number on that are kept on disk, in order; a number that is left out is lost. Few can read at a time:
    * give it up while there is something else to wait for.

@@ -27,6 +27,8 @@ export interface Sendable {
   readonly type: string | null
   /** The program it is about; null when it concerns the host. */
   readonly program: string | null
+  /** As it was published; null for a hole. */
+  readonly payload: Readonly<Record<string, unknown>> | null
   frame(subscription: string, viewer: Viewer): Buffer
 }
 
@@ -45,6 +47,7 @@ export class StoredGap implements Stored {
   readonly last: number
   readonly type = null
   readonly program = null
+  readonly payload = null
   readonly sizeBytes = 100
   readonly #epoch: string
 
@@ -106,6 +109,10 @@ export class StoredEvent implements Stored {
     this.sizeBytes = this.#json.length + 200
   }
 
+  get payload(): Readonly<Record<string, unknown>> {
+    return this.event.payload
+  }
+
   /** The notification for a subscription, without what its rights do not show. */
   frame(subscription: string, viewer: Viewer): Buffer {
     const hidden = this.#guarded.filter((field) => !this.#shows(field, viewer))
@@ -158,6 +165,10 @@ class PastEvent implements Sendable {
 
   get program(): string | null {
     return this.#open().program
+  }
+
+  get payload(): Readonly<Record<string, unknown>> | null {
+    return this.#open().payload
   }
 
   frame(subscription: string, viewer: Viewer): Buffer {

@@ -31,7 +31,8 @@ for (const size of [16_384, 1024, 64, 1])
   } catch {
     // full to that size
   }
-await run([SHIM, '-s', root, 'job', '--', 'echo hello; echo; echo'])
+// more than may be left of the block that the journal has already
+await run([SHIM, '-s', root, 'job', '--', 'head -c 9000 /dev/zero | tr "\\0" x'])
 const verdicts = () => runs.list({ limit: 10 }).map(({ verdict }) => verdict)
 await spool.sweep()
 await spool.sweep()

@@ -3,10 +3,15 @@ import { once } from 'node:events'
 import { readdirSync, renameSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { Runs } from '../../../src/core/crontab/runs.ts'
+import { Spool } from '../../../src/core/crontab/spool.ts'
+import { EventBus } from '../../../src/core/events/bus.ts'
+import { EventJournal } from '../../../src/core/events/journal.ts'
 import { processStart } from '../../../src/lib/process-start.ts'
+import { createLogger } from '../../../src/logger.ts'
 import { until } from '../../fixtures/wait.ts'
 import { host, OTHER_BOOT, record } from './runs-harness.ts'
-import { run, SHIM, start } from './shim-harness.ts'
+import { run, SHIM, scratch, start, USER } from './shim-harness.ts'
 
 await t.test('what a job does is known as it happens, and kept', async (t) => {
   const { root, folder, begin, journal } = host(t)
@@ -196,4 +201,54 @@ await t.test('the journal is made smaller by what is least wanted', async (t) =>
   const second = await begin()
   t.strictSame(second.list(), shown)
   t.equal(await second.output(rare.name), 'rare')
+})
+
+await t.test('an agent that is killed between a record and its event tells it later, and once', async (t) => {
+  const script = join(import.meta.dirname, 'killed-runs.ts')
+  const moments = [
+    ['crontab.missed', 'before'],
+    ['crontab.started', 'before'],
+    ['crontab.finished', 'before'],
+    ['crontab.finished', 'after'],
+  ] as const
+  await Promise.all(
+    moments.map(async ([type, when]) => {
+      const { root, folder } = host(t)
+      const place = scratch(t)
+      const over = record({ up: 1, rest: 'out\nended @1 0 0\n' })
+      const live = record({
+        id: 'live',
+        pid: process.pid,
+        ticks: processStart(process.pid)?.startTicks ?? '',
+      })
+      for (const { name, text } of [over, live]) writeFileSync(join(folder, name), text)
+      const argv = [process.execPath, '--import', 'tsx', script, root, place, type, when]
+      t.match(await run(argv), { signal: 'SIGKILL' }, `${when} ${type}`)
+
+      const logger = createLogger('silent')
+      const journal = new EventJournal({ folder: join(place, 'events'), logger, now: Date.now })
+      t.teardown(() => journal.stop())
+      const bus = new EventBus({ journal })
+      const runs = new Runs({ folder: join(place, 'runs'), bus, now: Date.now, logger })
+      t.teardown(() => runs.stop())
+      await runs.start()
+      runs.missed({ id: 'late', user: USER, dueAtMs: 60_000 })
+      const spool = new Spool({ root, runs, isEntry: () => true, logger })
+      await spool.add({ name: USER, uid: process.getuid?.() ?? 0 })
+      await spool.stop()
+      const told: string[] = []
+      for await (const event of bus.history(1, new AbortController().signal))
+        told.push(`${event.type} ${String(event.payload?.['run'])}`)
+      t.strictSame(
+        told.toSorted(),
+        [
+          `crontab.finished ${over.name}`,
+          'crontab.missed late.missed.60000',
+          `crontab.started ${live.name}`,
+          `crontab.started ${over.name}`,
+        ].toSorted(),
+        `${when} ${type}`,
+      )
+    }),
+  )
 })
