@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { expiredIn } from '../crontab/account-state.ts'
 import { EntryRecords } from '../crontab/entry-records.ts'
 import { Accounts } from '../policy/accounts.ts'
 import { type Check, type Fault, UNASKED } from './check.ts'
@@ -25,12 +26,21 @@ export const cronOwners = ({ config, cron }: DoctorHost, etc = '/etc'): Check =>
     const accounts = new Accounts({ file: join(etc, 'passwd') })
     // cronie asks who calls, and that is root
     const refusal = cron().flavour === 'cronie' ? () => null : await refusalIn(etc)
+    const shadow = await readFile(join(etc, 'shadow'), 'utf8').catch(() => '')
     const faults: Fault[] = []
     for (const user of owners) {
+      const expired = expiredIn(shadow, user)
       if ((await accounts.find(user)) === null)
         faults.push({
           severity: 'warning',
           message: `${user} has crontab entries of the agent, and is no user of this host any more: they do not run`,
+        })
+      else if (expired !== null)
+        faults.push({
+          severity: 'warning',
+          message: `${expired === 'expired-user' ? `the account of ${user}` : `the password of ${user}`} has expired: cron does not run its entries`,
+          evidence: `its line in ${join(etc, 'shadow')}`,
+          fix: expired === 'expired-user' ? `chage -E -1 ${user}` : `chage -M -1 -d "$(date +%F)" ${user}`,
         })
       else faults.push(...(refusal(user) ?? []))
     }

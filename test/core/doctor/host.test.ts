@@ -177,6 +177,16 @@ await t.test('entries in crontabs', async (t) => {
     { evidence: /cron\.allow does not name alice/ },
     { message: /carol .* is no user/ },
   ])
+  for (const [line, message, fix] of [
+    ['alice:*:19000:0:99999:7::19001:', /the account of alice has expired/, 'chage -E -1 alice'],
+    ['alice:*:19000:0:30:7:::', /the password of alice has expired/, /^chage -M -1 -d /],
+    ['alice:*:0:0:99999:7:::', /the password of alice has expired/, /^chage -M -1 -d /],
+  ] as const) {
+    writeFileSync(path('etc/shadow'), `${line}\n`)
+    t.match(await owners(), [{ message, fix }, { message: /carol/ }], line)
+  }
+  writeFileSync(path('etc/shadow'), 'alice:!:19000:0:99999:7:::\n')
+  t.match(await owners(), [{ evidence: /cron\.allow/ }, { message: /carol/ }], 'one without a password')
 
   chmodSync(path('spool'), 0o711)
   t.match(await spool(), [{ severity: 'failure', message: /cronrun is missing/, fix: /^install -D -m 755 / }])
