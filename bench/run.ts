@@ -15,6 +15,7 @@ const BENCHES = [
   'slow-consumers',
   'log-follow',
   'cronrun',
+  'crontab',
   'bundles',
 ]
 

@@ -110,7 +110,7 @@ const failure = (call: Promise<unknown>): Promise<unknown> =>
 
 await t.test('every method that changes something is tried here', (t) => {
   const mutating = Object.entries(METHODS).flatMap(([name, { mutating: is }]) => (is ? [name] : []))
-  // those of crontabs need a cron of their own: test/core/crontab/methods.test.ts
+  // those of crontabs need a cron of their own: idempotency-cron.test.ts
   const here = mutating.filter((name) => !name.startsWith('crontab.'))
   t.strictSame(Object.keys(ROWS).toSorted(), here.toSorted())
   t.end()
