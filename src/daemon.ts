@@ -299,7 +299,7 @@ async function build(
   const sample = () => usage.sample(supervisor.table.all().flatMap(({ pid }) => (pid === null ? [] : [pid])))
   sample()
   chores.add('programs', '41 * * * * *', () => supervisor.connection.isUp && programs.tend())
-  chores.add('crontabs', '47 * * * * *', () => crontabs.drift.sweep())
+  chores.add('crontabs', '47 * * * * *', () => crontabs.tend())
   chores.add('cron results', '53 * * * * *', () => crontabs.results.tend())
   chores.add('cron runs', '0 19 * * * *', () => crontabs.results.runs.retain())
   chores.add('usage', '*/10 * * * * *', sample)

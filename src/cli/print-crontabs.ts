@@ -19,14 +19,14 @@ export const crontabPrinters = {
         entry.user,
         entry.schedule,
         entry.managed ? (entry.enabled ? 'enabled' : 'disabled') : (entry.owner ?? 'foreign'),
-        entry.next?.[0]?.slice(0, 16) ?? '-',
+        entry.next?.[0] === undefined ? '-' : `${entry.next[0].slice(0, 16)}Z`,
         entry.command === undefined ? 'withheld' : shortened(entry.command),
       ]),
     ) + (hidden > 0 ? `and ${hidden} foreign lines that are not shown\n` : ''),
   'crontab.preview': ({ description, zone, next, warnings }: ResultOf<'crontab.preview'>) =>
     [
       `${harmless(description)} (${harmless(zone)})\n`,
-      ...next.map((at) => `  ${at}\n`),
+      ...next.map((at) => `  ${clockIn(zone, at)}${at}\n`),
       ...warnings.map(warningText),
     ].join(''),
   'crontab.presets': ({ presets }: ResultOf<'crontab.presets'>) =>
@@ -52,6 +52,16 @@ export const crontabPrinters = {
   'crontab.delete': ({ entry }: Changed) => `deleted ${harmless(`${entry.id ?? ''} ${entry.name}`)}\n`,
   'crontab.eject': ({ entry }: Changed) =>
     `${harmless(entry.name)} is an ordinary line of ${harmless(entry.user)} now\n`,
+}
+
+/** What the clock of the host shows then; empty where its zone is not known here. */
+function clockIn(zone: string, at: string): string {
+  try {
+    const options = { timeZone: zone, dateStyle: 'short', timeStyle: 'short' } as const
+    return `${new Intl.DateTimeFormat('sv-SE', options).format(new Date(at))}  `
+  } catch {
+    return ''
+  }
 }
 
 function changed({ entry }: Changed): string {

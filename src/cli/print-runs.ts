@@ -33,7 +33,7 @@ function rows(runs: readonly Run[]): string {
     ['RUN', 'STARTED', 'TOOK', 'VERDICT', 'BY'],
     runs.map((run) => [
       run.run,
-      run.startedAt.slice(0, 19),
+      `${run.startedAt.slice(0, 19)}Z`,
       took(run),
       verdict(run),
       run.byHand ? 'hand' : 'cron',
@@ -49,7 +49,7 @@ function block(run: Run): string {
 }
 
 function line(run: Run): string {
-  const text = `${run.run}  ${run.startedAt.slice(0, 19)}  ${took(run)}`
+  const text = `${run.run}  ${run.startedAt.slice(0, 19)}Z  ${took(run)}`
   const colour = COLOURS[run.verdict]
   return `${harmless(text)}  ${colour ? paint(colour, verdict(run)) : verdict(run)}`
 }

@@ -88,8 +88,10 @@ export const EVENTS = {
     z.strictObject({
       user: z.string(),
       kind: z
-        .enum(['edited', 'missing', 'damaged', 'race'])
-        .describe('race: two wrote within a few milliseconds, and a line of the other one may be lost'),
+        .enum(['edited', 'missing', 'damaged', 'covered', 'race'])
+        .describe(
+          'covered: lines above the block set variables for its jobs; race: two wrote within a few milliseconds, and a line of the other one may be lost',
+        ),
       restored: z.boolean().describe('put back, as `policy.cronDrift: enforce` asks'),
       diff: z.string().optional().describe('against what the agent wrote; needs `cron` and that user'),
     }),

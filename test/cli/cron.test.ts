@@ -1,9 +1,12 @@
 // `agent cron` over a socket, against a real crontab; every command of docs/crontabs.md is run, in its order.
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import t from 'tap'
 import { ejectAll } from '../../src/cli/commands/eject-all.ts'
+import { parseConfig } from '../../src/config.ts'
 import { LOCAL_ADMIN } from '../../src/core/access/local-principals.ts'
+import { offlineCrontabs } from '../../src/core/crontab/stack.ts'
+import { Policy } from '../../src/core/policy/policy.ts'
 import { createLogger } from '../../src/logger.ts'
 import { LocalTransport } from '../../src/transports/local.ts'
 import { placesOf } from '../core/crontab/service-harness.ts'
@@ -11,6 +14,15 @@ import { launch } from '../fixtures/agent-process.ts'
 import { CronHost, noCron } from '../fixtures/crontab.ts'
 import { parts, somebody } from '../server/support.ts'
 
+const CRONTABS = {
+  policy: new Policy({
+    rules: parseConfig('', 'test').policy,
+    file: 'test.yaml',
+    supervisord: async () => ({ uid: null, searchPath: null }),
+  }),
+  cronDrift: 'report' as const,
+  logger: createLogger('silent'),
+}
 const PAPER = resolve(import.meta.dirname, '../../docs/crontabs.md')
 
 /** The words of each command in the shell blocks of the paper, after `agent`. */
@@ -30,7 +42,11 @@ function commands(): string[][] {
 }
 
 await t.test('agent cron', { skip: noCron() }, async (t) => {
-  const host = await CronHost.start(t, [{ name: 'www-data', uid: 1501 }])
+  const host = await CronHost.start(t, [
+    { name: 'www-data', uid: 1501 },
+    { name: 'one', uid: 1502 },
+    { name: 'two', uid: 1503 },
+  ])
   const { sessions } = await parts(t, { cron: placesOf(host) })
   const serve = async (name: string, principal: typeof LOCAL_ADMIN) => {
     const path = join(host.folder, name)
@@ -48,7 +64,7 @@ await t.test('agent cron', { skip: noCron() }, async (t) => {
   const admin = await serve('admin.sock', LOCAL_ADMIN)
   const reader = await serve('reader.sock', somebody({ scopes: new Set(['read']), isRemote: false }))
   const agent = (...words: string[]) => launch(['--socket', admin, ...words]).outcome
-  const body = () => String(host.spooled('www-data'))
+  const body = (user = 'www-data') => String(host.spooled(user))
   interface Listed {
     entries: { id?: string; command?: string; options?: object; preset?: string; revision: string }[]
   }
@@ -133,24 +149,31 @@ await t.test('agent cron', { skip: noCron() }, async (t) => {
 
   await t.test('a host without the agent keeps its jobs', async (t) => {
     const stateDir = join(host.folder, 'state')
-    const listen = { runDir: host.folder }
-    const { ejected, left, warnings } = await ejectAll({ stateDir, listen })
+    const { policy } = parseConfig('', 'test')
+    const config = { stateDir, spoolDir: join(host.folder, 'spool'), policy, listen: { runDir: host.folder } }
+    const options = { configFile: 'test.yaml', places: placesOf(host) }
+    const { ejected, left, warnings } = await ejectAll(config, options)
     t.strictSame([ejected, left], [['nightly'], []])
     t.match(warnings, [/nightly is an ordinary line/])
     t.match(body(), /\n30 2 \* \* \* \/bin\/true\n/)
     t.notMatch(body(), 'supervisor-agent block')
 
-    t.strictSame(await ejectAll({ stateDir, listen: { runDir: '/nowhere' } }), {
-      ejected: [],
-      left: [],
-      warnings: [],
+    const away = { ...config, listen: { runDir: '/nowhere' } }
+    const none = { ejected: [], left: [], warnings: [] }
+    t.strictSame(await ejectAll(away, options), none, 'there is nothing of an agent that never ran')
+    const offline = await offlineCrontabs({ ...CRONTABS, stateDir, spoolDir: config.spoolDir, ...options })
+    const judge = { principal: LOCAL_ADMIN, enforce: CRONTABS.policy.enforce.bind(CRONTABS.policy) }
+    for (const id of ['one', 'two']) {
+      const made = { id, name: id, user: id, schedule: '@daily', command: `/bin/echo ${id}`, enabled: true }
+      await offline.commit(await offline.prepare({ action: 'put', entry: made }, judge), LOCAL_ADMIN)
+    }
+    await host.install('two', body('two').replace("'/bin/echo two'", "'/bin/echo two' >>/tmp/log"))
+    t.match(await ejectAll(away, options), {
+      ejected: ['one'],
+      left: [{ id: 'two', reason: /changed by hand/ }],
+      warnings: [/one is an ordinary line/],
     })
-    const user = 'www-data'
-    const kept = { id: 'kept', name: 'Kept', schedule: '@daily', command: '/bin/true', enabled: true }
-    const known = { version: 1, user, uid: 1501, lines: '', entries: [kept] }
-    mkdirSync(join(stateDir, 'crontabs'), { recursive: true })
-    writeFileSync(join(stateDir, 'crontabs', `${user}.json`), JSON.stringify(known))
-    const away = await ejectAll({ stateDir, listen: { runDir: '/nowhere' } })
-    t.match(away, { ejected: [], left: [{ id: 'kept', reason: /no agent answers/ }] })
+    t.match(body('one'), /\n@daily \/bin\/echo one\n$/, 'no agent runs, and it is given back')
+    t.match(body('two'), / two -- '\/bin\/echo two' >>/, 'what is not ours any more stays')
   })
 })

@@ -35,6 +35,11 @@ async function entryOf(id: string, globals: Globals): Promise<Entry> {
       throw new AgentError('FORBIDDEN', `entry ${id}: what is not shown to you cannot be changed by you`, {
         facts: { rule: 'scope', scope: 'cron' },
       })
+    if (found.obstacles)
+      throw new AgentError(
+        'REVISION_CONFLICT',
+        `entry ${id} was changed by hand and cannot be read: agent cron add --id ${id} --if-revision ${found.revision} … writes it anew, agent cron rm ${id} --if-revision ${found.revision} ends it`,
+      )
     return found
   } finally {
     await client.close()

@@ -1,7 +1,9 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { type AgentClient, connect } from '../../client/index.ts'
-import { EntryRecords } from '../../core/crontab/entry-records.ts'
+import type { Config } from '../../config.ts'
+import type { CronPlaces } from '../../core/crontab/stack.ts'
+import type { Entry } from '../../protocol/entry.ts'
 
 /** What became of the crontab entries of the agent. */
 export interface EjectedEntries {
@@ -12,40 +14,56 @@ export interface EjectedEntries {
   warnings: string[]
 }
 
-/** Makes ordinary lines of all entries, so that their jobs go on without the agent. The agent must run for it. */
-export async function ejectAll(config: {
-  stateDir: string
-  listen: { runDir: string }
-}): Promise<EjectedEntries> {
+export type EjectConfig = Pick<Config, 'stateDir' | 'spoolDir' | 'policy'> & { listen: { runDir: string } }
+
+/** Whoever can give entries back to their users. */
+interface Ejector {
+  entries(): Promise<readonly Pick<Entry, 'id' | 'managed' | 'name' | 'obstacles'>[]>
+  /** @returns warnings */
+  eject(id: string): Promise<readonly string[]>
+}
+
+/** No agent listens there: the socket is missing, or of one that is gone. */
+const AWAY = new Set(['ENOENT', 'ECONNREFUSED'])
+
+/**
+ * Makes ordinary lines of all entries, so that their jobs go on without the agent. The agent does it where it runs, so
+ * that nobody else writes what it knows.
+ * @param options.places of a cron that is not at its usual place
+ */
+export async function ejectAll(
+  config: EjectConfig,
+  options: { configFile: string; places?: Partial<CronPlaces> },
+): Promise<EjectedEntries> {
   const url = `unix://${join(config.listen.runDir, 'admin.sock')}`
-  const client = await connect({ url, reconnect: false }).catch(() => null)
-  if (!client) {
-    const reason = 'no agent answers that could give it back: start it, and do this again'
-    return {
-      ejected: [],
-      left: (await knownIds(config.stateDir)).map((id) => ({ id, reason })),
-      warnings: [],
-    }
+  let client: AgentClient
+  try {
+    client = await connect({ url, reconnect: false })
+  } catch (error) {
+    if (!existsSync(join(config.stateDir, 'crontabs'))) return { ejected: [], left: [], warnings: [] }
+    if (!isAway(error)) throw error
+    return await ejectBy(await ownEjector(config, options))
   }
   try {
-    return await ejectBy(client)
+    return await ejectBy({
+      entries: async () => (await client.call('crontab.list', {})).entries,
+      eject: async (id) => (await client.call('crontab.eject', { id }, { mutates: true })).warnings,
+    })
   } finally {
     await client.close()
   }
 }
 
-async function ejectBy(client: AgentClient): Promise<EjectedEntries> {
+async function ejectBy(by: Ejector): Promise<EjectedEntries> {
   const outcome: EjectedEntries = { ejected: [], left: [], warnings: [] }
-  const { entries } = await client.call('crontab.list', {})
-  for (const { id, managed, name } of entries) {
+  for (const { id, managed, name, obstacles } of await by.entries()) {
     if (!managed) continue
-    if (id === undefined)
-      outcome.left.push({ id: name, reason: 'its line was changed by hand and cannot be read' })
+    if (id === undefined || obstacles)
+      outcome.left.push({ id: id ?? name, reason: 'its line was changed by hand and cannot be read' })
     else
       try {
-        const { warnings } = await client.call('crontab.eject', { id }, { mutates: true })
+        outcome.warnings.push(...(await by.eject(id)))
         outcome.ejected.push(id)
-        outcome.warnings.push(...warnings)
       } catch (error) {
         outcome.left.push({ id, reason: error instanceof Error ? error.message : String(error) })
       }
@@ -53,10 +71,41 @@ async function ejectBy(client: AgentClient): Promise<EjectedEntries> {
   return outcome
 }
 
-async function knownIds(stateDir: string): Promise<string[]> {
-  const folder = join(stateDir, 'crontabs')
-  if (!existsSync(folder)) return []
-  const records = new EntryRecords(folder)
-  await records.start()
-  return records.users.flatMap((user) => records.of(user)?.entries.map(({ id }) => id) ?? [])
+/** This process, while no agent runs; loaded only then. */
+async function ownEjector(
+  config: EjectConfig,
+  { configFile, places }: { configFile: string; places?: Partial<CronPlaces> },
+): Promise<Ejector> {
+  const [{ offlineCrontabs }, { LOCAL_ADMIN: principal }, { Policy }, { createLogger }] = await Promise.all([
+    import('../../core/crontab/stack.ts'),
+    import('../../core/access/local-principals.ts'),
+    import('../../core/policy/policy.ts'),
+    import('../../logger.ts'),
+  ])
+  const policy = new Policy({
+    rules: config.policy,
+    file: configFile,
+    supervisord: async () => ({ uid: null, searchPath: null }),
+  })
+  const crontabs = await offlineCrontabs({
+    ...config,
+    ...config.policy,
+    policy,
+    places,
+    logger: createLogger('warn'),
+  })
+  return {
+    entries: async () => (await crontabs.list(undefined, principal)).entries,
+    async eject(id) {
+      const judge = { principal, enforce: policy.enforce.bind(policy) }
+      const change = await crontabs.prepare({ action: 'eject', id }, judge)
+      return (await crontabs.commit(change, principal)).warnings
+    },
+  }
+}
+
+function isAway(error: unknown): boolean {
+  for (let one = error; one instanceof Error; one = one.cause)
+    if ('code' in one && AWAY.has(String(one.code))) return true
+  return false
 }

@@ -20,7 +20,7 @@ export async function initCommand(options: { remove?: boolean }, globals: Global
   const path = globals.config ?? DEFAULT_CONFIG
   if (options.remove) {
     const config = loadConfig(globals.config)
-    const entries = await ejectAll(config)
+    const entries = await ejectAll(config, { configFile: path })
     const { ejected, left, warnings } = entries
     if (ejected.length > 0)
       say(`crontab entries that are ordinary lines of their users now: ${ejected.join(' ')}`)

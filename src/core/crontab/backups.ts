@@ -22,13 +22,17 @@ export class CrontabBackups {
     this.#folder = folder
   }
 
-  /** Keeps a crontab as the newest; the oldest ones go. */
+  /** Keeps a crontab as the newest, unless that is the same; the oldest ones go. */
   async add(user: string, bytes: Buffer, entries: readonly KeptEntry[]): Promise<void> {
     const folder = join(this.#folder, user)
     await mkdir(folder, { recursive: true, mode: 0o700 })
     const names = await this.#names(user)
-    const name = nameAfter(names.at(-1), new Date())
-    await writeFileAtomic(join(folder, `${name}.json`), JSON.stringify(entries))
+    const last = names.at(-1)
+    const known = JSON.stringify(entries)
+    // a write that is refused, and tried again and again, must not drive out what was before it
+    if (last !== undefined && (await this.#holds(join(folder, last), bytes, known))) return
+    const name = nameAfter(last, new Date())
+    await writeFileAtomic(join(folder, `${name}.json`), known)
     await writeFile(join(folder, `${name}.crontab`), bytes, { mode: 0o600, flush: true })
     for (const old of [...names, name].slice(0, -KEPT))
       for (const end of ['crontab', 'json']) await rm(join(folder, `${old}.${end}`), { force: true })
@@ -53,6 +57,12 @@ export class CrontabBackups {
     const path = join(this.#folder, user, backup)
     const bytes = await readFile(`${path}.crontab`)
     return { bytes, entries: KeptEntries.parse(JSON.parse(await readFile(`${path}.json`, 'utf8'))) }
+  }
+
+  async #holds(path: string, bytes: Buffer, known: string): Promise<boolean> {
+    const read = (end: string) => readFile(`${path}.${end}`).catch(() => null)
+    const [crontab, entries] = await Promise.all([read('crontab'), read('json')])
+    return crontab?.equals(bytes) === true && entries?.toString() === known
   }
 
   async #names(user: string): Promise<string[]> {

@@ -35,6 +35,8 @@ export interface RenderedEntry {
 
 /** An entry as it stands in the block. */
 export interface BlockLine {
+  /** Of the entry; null where a line that was changed by hand does not tell. */
+  id: string | null
   /** Null for a line of ours that was changed by hand. */
   job: ManagedJob | null
   /** The name above it; null when that line is gone. */
@@ -86,19 +88,24 @@ export function readBlock(lines: readonly string[]): { entries: BlockLine[]; str
     const text = title === null ? line : (lines[++at] ?? '')
     const job = readManagedLine(bare(text))
     if (job || runsShim(bare(text)))
-      entries.push({ job, name: title, text: title === null ? text : line + text })
+      entries.push({
+        id: job?.id ?? title?.id ?? null,
+        job,
+        name: title?.name ?? null,
+        text: title === null ? text : line + text,
+      })
     else strays.push(line)
   }
   return { entries, strays }
 }
 
-/** The name in a line, if the line below is the job of that id, also when that was changed by hand. */
-function titleOf(line: string, below: string): string | null {
+/** Id and name in a line, if the line below is the job of that id, also when that was changed by hand. */
+function titleOf(line: string, below: string): { id: string; name: string } | null {
   const [start, id] = /^# ([A-Za-z0-9][A-Za-z0-9_-]{0,31}) /.exec(line) ?? []
   if (start === undefined || id === undefined) return null
   const text = bare(below)
   const isIts = readManagedLine(text)?.id === id || (runsShim(text) && ` ${text} `.includes(` ${id} `))
-  return isIts ? shown(bare(line).slice(start.length)) : null
+  return isIts ? { id, name: shown(bare(line).slice(start.length)) } : null
 }
 
 /** The same at each run, below the wish, and null for none at all. */

@@ -12,6 +12,8 @@ export interface Edited {
   table: CrontabTable
   /** What the agent knows after it. */
   entries: KeptEntry[]
+  /** The block as the agent wrote it: what a person made of other entries is not in here. */
+  lines: string
 }
 
 /** All that a call would do. */

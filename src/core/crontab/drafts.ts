@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import type { EntryDefinition } from '../../protocol/entry.ts'
 import type { Account } from '../policy/accounts.ts'
 import type { ResolvedEntry, Verdict } from '../policy/subject.ts'
-import { readBlock } from './block.ts'
+import { type BlockLine, readBlock } from './block.ts'
 import type { CrontabChange, Edited } from './change.ts'
 import { ejectEntry } from './eject.ts'
 import type { KeptEntry } from './entry-records.ts'
@@ -13,9 +13,17 @@ import { parseSchedule } from './schedule.ts'
 import { scheduleWarnings } from './schedule-warnings.ts'
 import { mustBeWhole } from './store.ts'
 import { CrontabTable } from './table.ts'
-import { foreignJobs } from './table-foreign.ts'
-import { linesOf } from './table-lines.ts'
-import { type EntryState, entriesOf, linesWith, rendered, textsOf, type UserState } from './user-state.ts'
+import { foreignJobs, variablesAbove } from './table-foreign.ts'
+import { bare, linesOf, readLine, shown } from './table-lines.ts'
+import {
+  alteredLine,
+  type EntryState,
+  entriesOf,
+  linesWith,
+  rendered,
+  textsOf,
+  type UserState,
+} from './user-state.ts'
 
 /** What a wish is judged against. */
 interface Site {
@@ -70,13 +78,20 @@ export class Drafts {
   ): Promise<Draft> {
     const { user: _user, id, ...rest } = entry
     const before = id === undefined ? null : await this.#own(id, site)
-    checkRevision(id ?? entry.name, before, ifRevision)
+    const altered = id === undefined ? null : alteredLine(site.state, id)
+    checkRevision(id ?? entry.name, standing(before, altered), ifRevision)
     const { schedule = '', command = '' } = entry
     const parsed = parseSchedule(schedule)
     const text = parsed.kind === 'problem' ? schedule : parsed.text
     const wanted = defined({ ...rest, id: id ?? newId(), schedule: text, command })
-    const original = before?.entry.original
-    return await this.#set({ ...wanted, ...(original === undefined ? {} : { original }) }, before, site)
+    const { original, importedCommand } = before?.entry ?? {}
+    const kept = {
+      ...wanted,
+      ...(original === undefined ? {} : { original }),
+      ...(importedCommand === undefined ? {} : { importedCommand }),
+    }
+    const draft = await this.#set(kept, before, site)
+    return altered ? { ...draft, seen: altered.text } : draft
   }
 
   async #switched(
@@ -98,7 +113,9 @@ export class Drafts {
       parsed.kind === 'problem'
         ? []
         : scheduleWarnings(parsed, { afterMs: Date.now(), zone: this.#deps.zone() })
-    return this.#written({ ...entry, command }, before, {
+    const isImport = before === null && entry.original !== undefined
+    const kept = { ...entry, command, ...(isImport ? { importedCommand: command } : {}) }
+    return this.#written(kept, before, {
       judged: [judged],
       warnings: [...warnings, ...judged.notes],
     })
@@ -126,15 +143,16 @@ export class Drafts {
     site: Site,
   ): Promise<Draft> {
     const before = await this.#own(id, site)
+    const altered = alteredLine(site.state, id)
     // one whose line somebody took out by hand is still known
     const entry = before?.entry ?? this.#deps.records.entry(id)
     if (!entry) throw noEntry(`there is no entry ${id} any more`, { id })
-    checkRevision(id, before, ifRevision)
+    checkRevision(id, standing(before, altered), ifRevision)
     return {
       ...NOTHING,
       id,
       entry,
-      seen: before?.text ?? null,
+      seen: (before ?? altered)?.text ?? null,
       leftovers: [id],
       edit: (state) => this.#edited(state, id, null),
     }
@@ -171,7 +189,7 @@ export class Drafts {
     const before = need(id, await this.#own(id, site))
     const { entry } = before
     const { spoolDir } = this.#deps.files
-    const { lines, needsScript, warnings } = ejectEntry(entry, { spoolDir, original: entry.original })
+    const { lines, needsScript, warnings } = ejectEntry(entry, { ...entry, spoolDir })
     return {
       ...NOTHING,
       id,
@@ -192,14 +210,15 @@ export class Drafts {
     return {
       ...NOTHING,
       edit: ({ table }) => {
-        if (table.damage.length === 0) return { table, entries: record?.entries ?? [] }
-        const { table: clean, removed } = table.repaired()
         const known = record?.lines ?? ''
+        const entries = record?.entries ?? []
+        // what stands there is right, but not above what others set for all lines below
+        if (table.damage.length === 0)
+          return { table: variablesAbove(table).length > 0 ? table.onTop() : table, entries, lines: known }
+        const { table: clean, removed } = table.repaired()
         const found = readBlock(linesOf(removed)).entries.filter(({ job }) => job !== null)
-        const lines = record
-          ? known
-          : found.reduce((block, { job, text }) => addOnce(block, job?.id, text), '')
-        return { table: clean.withBlock(lines), entries: record?.entries ?? [] }
+        const lines = record ? known : found.reduce((block, { id, text }) => addOnce(block, id, text), '')
+        return { table: clean.withBlock(lines), entries, lines }
       },
     }
   }
@@ -209,7 +228,7 @@ export class Drafts {
     if (!kept) throw noEntry(`there is no copy ${backup} of the crontab of ${user}`, { user, backup })
     const table = CrontabTable.parse(kept.bytes)
     mustBeWhole(user, table)
-    const ids = new Set((table.block?.entries ?? []).flatMap(({ job }) => (job ? [job.id] : [])))
+    const ids = new Set((table.block?.entries ?? []).flatMap(({ id }) => (id === null ? [] : [id])))
     const entries = kept.entries.filter(({ id }) => ids.has(id))
     const judged: Verdict<ResolvedEntry>[] = []
     for (const entry of entries) judged.push((await this.#judged(entry, site, false)).judged)
@@ -217,17 +236,24 @@ export class Drafts {
     const there = new Set(foreignJobs(site.state.table).map(({ key }) => key))
     for (const { key, schedule, command } of foreignJobs(table))
       if (!there.has(key)) judged.push((await this.#judged({ schedule, command }, site, false)).judged)
-    const scripts = entries.flatMap((entry) => {
-      const { script } = this.#rendered(entry)
-      return script === null ? [] : [{ id: entry.id, text: script }]
-    })
+    const made = entries.map((entry) => ({ id: entry.id, ...this.#rendered(entry) }))
+    const scripts = made.flatMap(({ id, script }) => (script === null ? [] : [{ id, text: script }]))
+    const lines = made.map((one) => one.lines).join('')
+    // and so do lines of ours as a person had changed them
+    for (const line of table.block?.entries ?? []) {
+      const own = line.job ?? jobIn(line)
+      if (own?.command != null && !made.some((one) => one.lines === line.text))
+        judged.push(
+          (await this.#judged({ schedule: own.schedule, command: own.command }, site, false)).judged,
+        )
+    }
     const now = site.state.record?.entries ?? []
     return {
       ...NOTHING,
       judged,
       scripts,
       leftovers: now.flatMap(({ id }) => (ids.has(id) ? [] : [id])),
-      edit: () => ({ table, entries }),
+      edit: () => ({ table, entries, lines }),
     }
   }
 
@@ -239,12 +265,14 @@ export class Drafts {
 
   #edited(state: UserState, id: string, put: { lines: string; entry: KeptEntry } | null): Edited {
     const { record, table } = state
-    const isEnforced = this.#deps.isEnforced && record !== undefined
-    const block = isEnforced ? readBlock(linesOf(record.lines)).entries : (table.block?.entries ?? [])
+    const lines = put?.lines ?? null
+    const known = record ? readBlock(linesOf(record.lines)).entries : []
+    const block = this.#deps.isEnforced && record ? known : (table.block?.entries ?? [])
     const rest = (record?.entries ?? []).filter((entry) => entry.id !== id)
     return {
-      table: table.withBlock(linesWith(block, id, put?.lines ?? null)),
+      table: table.withBlock(linesWith(block, id, lines)),
       entries: put ? [...rest, put.entry] : rest,
+      lines: linesWith(known, id, lines),
     }
   }
 
@@ -272,8 +300,22 @@ function need(id: string, state: EntryState | null): EntryState {
   throw noEntry(`there is no entry ${id} in its crontab any more`, { id })
 }
 
-function addOnce(block: string, id: string | undefined, text: string): string {
-  return id === undefined || textsOf(block).has(id) ? block : block + text
+function addOnce(block: string, id: string | null, text: string): string {
+  return id === null || textsOf(block).has(id) ? block : block + text
+}
+
+/** What cron makes of a line of ours that we cannot read. */
+function jobIn({ text }: BlockLine): { schedule: string; command: string } | null {
+  const line = readLine(bare(linesOf(text).at(-1) ?? ''))
+  return line.kind === 'job' ? { schedule: shown(line.schedule), command: shown(line.command) } : null
+}
+
+/** What stands there of an entry, as far as its revision goes; one that cannot be read was changed by hand. */
+function standing(
+  before: EntryState | null,
+  altered: { revision: string } | null,
+): { revision: string; isDrifted: boolean } | null {
+  return before ?? (altered && { revision: altered.revision, isDrifted: true })
 }
 
 /** Sorts by time, and has no letters that look alike. */

@@ -4,12 +4,14 @@ import { AgentError } from '../../protocol/errors.ts'
 import type { EventBus } from '../events/bus.ts'
 import { unifiedDiff } from '../programs/diff.ts'
 import type { CrontabBackups } from './backups.ts'
+import { tableDiff } from './change.ts'
 import type { EntryRecords } from './entry-records.ts'
 import type { CrontabStore } from './store.ts'
 import type { CrontabTable } from './table.ts'
-import { shown } from './table-lines.ts'
+import { variablesAbove } from './table-foreign.ts'
+import { linesOf, shown } from './table-lines.ts'
 
-type Kind = 'edited' | 'missing' | 'damaged'
+type Kind = 'edited' | 'missing' | 'damaged' | 'covered'
 
 export interface DriftDeps {
   store: CrontabStore
@@ -51,8 +53,8 @@ export class DriftWatch {
       this.#told.delete(user)
       return
     }
-    const before = table.bytesToInstall('debian').toString('latin1')
-    const isTold = this.#told.get(user) === before
+    const seen = `${kind} ${differenceOf(table, wanted)}`
+    const isTold = this.#told.get(user) === seen
     const isRestored = isToRestore && kind !== 'damaged'
     if (isRestored)
       await store.write(
@@ -61,12 +63,15 @@ export class DriftWatch {
         (bytes) => backups.add(user, bytes, records.of(user)?.entries ?? []),
       )
     if (isTold && !isRestored) return
-    this.#told.set(user, before)
+    this.#told.set(user, seen)
     this.#deps.bus.publish('crontab.drift', {
       user,
       kind,
       restored: isRestored,
-      diff: unifiedDiff(`block of ${user}`, shown(wanted), shown(linesIn(table))),
+      diff:
+        kind === 'covered'
+          ? tableDiff(user, table.onTop(), table)
+          : unifiedDiff(`block of ${user}`, shown(wanted), shown(linesIn(table))),
     })
   }
 
@@ -78,8 +83,19 @@ export class DriftWatch {
 
 function kindOf(table: CrontabTable, wanted: string): Kind | null {
   if (table.damage.length > 0) return 'damaged'
-  if (linesIn(table) === wanted) return null
+  if (differenceOf(table, wanted) === '') return variablesAbove(table).length > 0 ? 'covered' : null
   return table.block === null ? 'missing' : 'edited'
+}
+
+/** The lines that only one side has; in which order they stand is nothing to cron. */
+function differenceOf(table: CrontabTable, wanted: string): string {
+  const [now, then] = [linesIn(table), wanted].map((lines) => linesOf(lines).toSorted())
+  return now?.join('') === then?.join('') ? '' : `${onlyIn(now, then)}\0${onlyIn(then, now)}`
+}
+
+function onlyIn(lines: readonly string[] = [], others: readonly string[] = []): string {
+  const known = new Set(others)
+  return lines.filter((line) => !known.has(line)).join('')
 }
 
 function linesIn({ block, damage, foreign }: CrontabTable): string {

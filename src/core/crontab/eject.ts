@@ -15,16 +15,21 @@ export interface Ejected {
 /** Debian's cron takes 998 bytes. */
 const COMMAND_MAX = 998
 
-/**
- * `original` is the line from which the entry was imported, as latin-1: it comes back byte for byte while it still says
- * what the entry does.
- */
+/** Where an entry is from. */
+interface Origin {
+  /** The line from which it was imported, as latin-1. */
+  original?: string | undefined
+  /** What became of the command in that line. */
+  importedCommand?: string | undefined
+}
+
+/** The line from which an entry was imported comes back byte for byte while it still says what the entry does. */
 export function ejectEntry(
   entry: BlockEntry,
-  { spoolDir, original }: { spoolDir: string; original?: string | undefined },
+  { spoolDir, original, importedCommand }: { spoolDir: string } & Origin,
 ): Ejected {
   const warnings = lossesOf(entry)
-  if (original !== undefined && isSame(entry, original))
+  if (original !== undefined && isSame(entry, original, importedCommand))
     return { lines: `${bare(original)}\n`, needsScript: false, warnings }
   const { id, name, schedule, enabled } = entry
   const plain = plainCommand(entry)
@@ -36,7 +41,7 @@ export function ejectEntry(
   return { lines: written(`# ${id} ${name}\n${line}\n`), needsScript, warnings }
 }
 
-function isSame(entry: BlockEntry, original: string): boolean {
+function isSame(entry: BlockEntry, original: string, importedCommand: string | undefined): boolean {
   const line = readLine(bare(original))
   return (
     entry.enabled &&
@@ -45,7 +50,7 @@ function isSame(entry: BlockEntry, original: string): boolean {
     line.kind === 'job' &&
     line.stdin === null &&
     shown(line.schedule) === entry.schedule &&
-    shown(line.command) === entry.command
+    [shown(line.command), importedCommand].includes(entry.command)
   )
 }
 

@@ -19,6 +19,8 @@ const KeptEntry = z.strictObject({
   options: z.record(z.string(), z.unknown()).optional(),
   /** The line that it was imported from, as latin-1. */
   original: z.string().optional(),
+  /** Its command as it was judged then: with the full path of what it runs. */
+  importedCommand: z.string().optional(),
 })
 export type KeptEntry = z.infer<typeof KeptEntry>
 export const KeptEntries = z.array(KeptEntry)

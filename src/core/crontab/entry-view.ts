@@ -1,5 +1,4 @@
 // Entries and foreign lines as they are shown: what they run only to those with the scope and the user.
-import { createHash } from 'node:crypto'
 import { isoTime } from '../../lib/iso-time.ts'
 import type { Entry, Run } from '../../protocol/entry.ts'
 import type { Zone } from '../host/zone.ts'
@@ -8,7 +7,7 @@ import { parseSchedule } from './schedule.ts'
 import { nextRuns } from './schedule-next.ts'
 import type { ForeignJob } from './table-foreign.ts'
 import { bare, linesOf, readLine, shown } from './table-lines.ts'
-import type { EntryState } from './user-state.ts'
+import { type EntryState, revisionOfText } from './user-state.ts'
 
 const NEXT = 3
 
@@ -42,7 +41,7 @@ export function entryView(
   { user, entry, revision }: EntryState,
   { isOpen, next, lastRun }: { isOpen: boolean; next: NextRuns; lastRun: Run | undefined },
 ): Entry {
-  const { command, env, options, original: _original, ...plain } = entry
+  const { command, env, options, original: _original, importedCommand: _imported, ...plain } = entry
   const times = entry.enabled ? next.of(entry.schedule) : null
   return {
     ...plain,
@@ -80,15 +79,16 @@ export function foreignView(
 }
 
 /** A line of ours that was changed so that it cannot be read any more. */
-export function alteredView(user: string, { name, text }: BlockLine, isOpen: boolean): Entry {
+export function alteredView(user: string, { id, name, text }: BlockLine, isOpen: boolean): Entry {
   const job = readLine(bare(linesOf(text).at(-1) ?? ''))
   return {
+    ...(id === null ? {} : { id }),
     name: name ?? 'a line of ours that was changed by hand',
     user,
     schedule: job.kind === 'job' ? shown(job.schedule) : '',
     enabled: job.kind === 'job',
     managed: true,
-    revision: createHash('sha256').update(text).digest('hex').slice(0, 16),
+    revision: revisionOfText(text),
     obstacles: ['it was changed by hand and can no longer be read'],
     ...(isOpen && job.kind === 'job' ? { command: shown(job.command) } : { masked: true }),
   }

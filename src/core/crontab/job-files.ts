@@ -1,8 +1,9 @@
 // What a job's user must reach below the spool folder: the scripts of entries. The folder is root's alone.
-import { constants } from 'node:fs'
-import { chmod, mkdir, open, readFile, rm } from 'node:fs/promises'
+import { constants, existsSync } from 'node:fs'
+import { access, chmod, mkdir, open, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { writeFileAtomic } from '../../lib/atomic-file.ts'
+import { unavailable } from './crontab-command.ts'
 import { type JobScript, readScript } from './job-script.ts'
 
 /** A command and its variables, with room. */
@@ -21,6 +22,7 @@ export class JobFiles {
   /**
    * Makes the folders, and puts `cronrun` where the lines look for it. What is in the folders is reached by whom the
    * file's own mode lets in, and listed by root alone.
+   * @throws {AgentError} CRON_UNAVAILABLE where nothing can be run from there
    */
   async start(): Promise<void> {
     const programs = join(this.spoolDir, '.bin')
@@ -33,12 +35,23 @@ export class JobFiles {
     // replaced as a whole: jobs that run it now keep theirs
     if ((await readFile(installed, 'utf8').catch(() => null)) !== wanted)
       await writeFileAtomic(installed, wanted, 0o755)
+    await access(installed, constants.X_OK).catch(() => {
+      throw unavailable(
+        'no-exec',
+        `nothing can be run from ${programs} (a disk mounted noexec?), and every entry runs ${installed}: give spoolDir another place`,
+      )
+    })
   }
 
   /** Replaces the script of an entry as a whole: a shell that reads the old one keeps it. */
   async write(id: string, text: string, { gid }: { gid: number }): Promise<void> {
     await this.start()
     await writeFileAtomic(this.#path(id), text, 0o640, { uid: process.getuid?.() ?? 0, gid })
+  }
+
+  /** Whether there is a script of that entry, whosever it is. */
+  has(id: string): boolean {
+    return existsSync(this.#path(id))
   }
 
   /** The script of an entry, if it is for that group: a line may name any id. */

@@ -2,7 +2,6 @@ import { AgentError } from '../../protocol/errors.ts'
 import type { Principal } from '../access/principal.ts'
 import type { Accounts } from '../policy/accounts.ts'
 import type { EntryIssue } from './entry-validation.ts'
-import type { EntryState } from './user-state.ts'
 
 const ISSUES_MAX = 3
 
@@ -35,7 +34,11 @@ export function noEntry(what: string, facts: Record<string, unknown>): AgentErro
 }
 
 /** Who writes over what a person changed must have seen it. @throws {AgentError} REVISION_CONFLICT */
-export function checkRevision(id: string, state: EntryState | null, wanted: string | undefined): void {
+export function checkRevision(
+  id: string,
+  state: { revision: string; isDrifted: boolean } | null,
+  wanted: string | undefined,
+): void {
   if (wanted === undefined ? !state?.isDrifted : state?.revision === wanted) return
   const facts = { id, revision: state?.revision ?? null }
   if (wanted === undefined)

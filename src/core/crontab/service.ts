@@ -169,8 +169,8 @@ export class CrontabService {
     const edit: TableEdit = async (table) => {
       if (change.id !== null && (textsOf(blockText(table)).get(change.id) ?? null) !== change.seen)
         throw changed(user)
-      const { table: after, entries } = change.edit({ user, account, table, record: before })
-      await records.save({ version: 1, user, uid: account.uid, lines: blockText(after), entries })
+      const { table: after, entries, lines } = change.edit({ user, account, table, record: before })
+      await records.save({ version: 1, user, uid: account.uid, lines, entries })
       return after
     }
     try {

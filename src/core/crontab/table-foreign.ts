@@ -37,7 +37,7 @@ export function foreignJobs(table: CrontabTable): ForeignJob[] {
   const keys = new Keys()
   const owners = new OwnerWatch()
   const variables: (readonly [name: string, value: string])[] = []
-  const above = table.block?.isOnTop ? linesOf(table.block.text).length : 0
+  const above = table.block?.above === '' ? linesOf(table.block.text).length : 0
   let at = 0
   for (const [i, text] of linesOf(table.foreign).entries()) {
     const parts = bare(text).split('\0')
@@ -54,6 +54,14 @@ export function foreignJobs(table: CrontabTable): ForeignJob[] {
     at += text.length
   }
   return jobs
+}
+
+/** Variables that others set above our block, and that can change what our jobs do. */
+export function variablesAbove({ block }: CrontabTable): string[] {
+  return linesOf(block?.above ?? '').flatMap((text) => {
+    const line = readLine(bare(text))
+    return line.kind === 'environment' && bears(shown(line.name), shown(line.value)) ? [shown(line.name)] : []
+  })
 }
 
 class Keys {

@@ -9,8 +9,8 @@ export interface ManagedBlock {
   entries: readonly BlockLine[]
   /** All of it, as it stands there. */
   text: string
-  /** Nothing of others is above it, so that no variable of theirs reaches our jobs. */
-  isOnTop: boolean
+  /** What stands above it: variables there reach our jobs. Empty when nothing does, as it was written. */
+  above: string
 }
 
 /** Debian's `crontab` puts these above whatever it installs, and hides them from `crontab -l`. */
@@ -66,6 +66,11 @@ export class CrontabTable {
     this.#mustBeWhole()
     mustBeLines(lines)
     return this.#with(lines, this.foreign)
+  }
+
+  /** The table with its block above all that others wrote. @throws {RangeError} when it is damaged */
+  onTop(): CrontabTable {
+    return this.withBlock(this.#blockLines)
   }
 
   /**
@@ -124,7 +129,7 @@ function partsOf(
   const { entries, strays } = readBlock(lines.slice(begin.at + 1, end.at))
   const text = lines.slice(hasBlank ? 0 : begin.at, end.at + 1).join('')
   return {
-    block: { entries, text, isOnTop: above.length === 0 },
+    block: { entries, text, above: above.join('') },
     foreign: [...above, ...strays, ...lines.slice(end.at + 1)].join(''),
   }
 }

@@ -1,7 +1,7 @@
 // What a user's crontab holds now: the entries of ours in it, each with what the agent knows of it.
 import { createHash } from 'node:crypto'
 import type { Account } from '../policy/accounts.ts'
-import { type BlockEntry, type BlockLine, readBlock, renderEntry } from './block.ts'
+import { type BlockLine, readBlock, renderEntry } from './block.ts'
 import type { KeptEntry, UserRecord } from './entry-records.ts'
 import type { JobFiles } from './job-files.ts'
 import type { CrontabTable } from './table.ts'
@@ -44,17 +44,27 @@ export async function entriesOf(
   return states
 }
 
+/** A line of ours that nobody can read any more, if it still tells of which entry it is. */
+export function alteredLine({ table }: UserState, id: string): { text: string; revision: string } | null {
+  const line = uniqueOf(table.block?.entries ?? []).find((one) => one.id === id && one.job === null)
+  return line ? { text: line.text, revision: revisionOfText(line.text) } : null
+}
+
+export function revisionOfText(text: string): string {
+  return createHash('sha256').update(text).digest('hex').slice(0, 16)
+}
+
 /** By id, the lines of each entry. */
 export function textsOf(lines: string): Map<string, string> {
   const { entries } = readBlock(linesOf(lines))
-  return new Map(uniqueOf(entries).flatMap(({ job, text }) => (job ? [[job.id, text] as const] : [])))
+  return new Map(uniqueOf(entries).flatMap(({ id, text }) => (id === null ? [] : [[id, text] as const])))
 }
 
 /** Lines of a block with those of one entry in the place of its old ones, at the end, or taken out for null. */
 export function linesWith(block: readonly BlockLine[], id: string, lines: string | null): string {
-  const at = block.findIndex(({ job }) => job?.id === id)
-  const texts = block.flatMap(({ job, text }, i) => {
-    if (job?.id !== id) return [text]
+  const at = block.findIndex((line) => line.id === id)
+  const texts = block.flatMap(({ id: own, text }, i) => {
+    if (own !== id) return [text]
     return i === at && lines !== null ? [lines] : []
   })
   return (at < 0 && lines !== null ? [...texts, lines] : texts).join('')
@@ -62,22 +72,22 @@ export function linesWith(block: readonly BlockLine[], id: string, lines: string
 
 /** The lines of an entry with its script. */
 export function rendered(entry: KeptEntry, where: { spoolDir: string; host: string }) {
-  const { preset: _preset, options: _options, original: _original, ...block } = entry
-  return renderEntry(block satisfies BlockEntry, where)
+  return renderEntry(entry, where)
 }
 
 export function revisionOf({ name, command, env = {} }: KeptEntry, text: string): string {
-  const parts = JSON.stringify([text, name, command, env])
-  return createHash('sha256').update(parts).digest('hex').slice(0, 16)
+  return revisionOfText(JSON.stringify([text, name, command, env]))
 }
 
 /** Cron runs a line that is there twice twice; the first one is the entry. */
 function uniqueOf(entries: readonly BlockLine[]): BlockLine[] {
+  const readable = new Set(entries.flatMap(({ id, job }) => (job ? [id] : [])))
   const seen = new Set<string>()
-  return entries.filter(({ job }) => {
-    if (!job) return true
-    const isNew = !seen.has(job.id)
-    seen.add(job.id)
+  return entries.filter(({ id, job }) => {
+    if (id === null) return true
+    if (!job && readable.has(id)) return false
+    const isNew = !seen.has(id)
+    seen.add(id)
     return isNew
   })
 }

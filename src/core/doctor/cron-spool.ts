@@ -1,16 +1,20 @@
-import { readdir, stat } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { access, readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { packagedFile } from '../../packaged.ts'
 import { type Check, type Fault, UNASKED } from './check.ts'
 import { entryOwners } from './cron-owners.ts'
-import { type DoctorHost, word } from './host.ts'
+import { type DoctorConfig, word } from './host.ts'
 
 /** Above it `cronrun` keeps no more results. */
 const FULL_FILES = 1_000
 /** Others may write there. */
 const OPEN = 0o022
 
-export const cronSpool = ({ config }: DoctorHost, fullFiles = FULL_FILES): Check => ({
+export const cronSpool = (
+  { config }: { config: Pick<DoctorConfig, 'stateDir' | 'spoolDir'> },
+  fullFiles = FULL_FILES,
+): Check => ({
   name: 'cron-spool',
   question: 'Do the crontab entries of the agent find what they run, and room for their results?',
   audience: 'all-programs',
@@ -27,6 +31,13 @@ export const cronSpool = ({ config }: DoctorHost, fullFiles = FULL_FILES): Check
         severity: 'failure',
         message: `${shim} ${found ? 'cannot be run by users' : 'is missing'}: crontab entries do nothing`,
         fix: install,
+      })
+    else if (!(await runs(shim)))
+      faults.push({
+        severity: 'failure',
+        message: `nothing can be run from ${spoolDir}: crontab entries do nothing`,
+        evidence: `${shim} has the mode of a program, and its disk lets none run (noexec)`,
+        fix: `mount -o remount,exec "$(findmnt -no TARGET -T ${word(spoolDir)})"`,
       })
     for (const path of [spoolDir, join(spoolDir, '.bin'), shim]) {
       const stats = await stat(path).catch(() => null)
@@ -52,3 +63,10 @@ export const cronSpool = ({ config }: DoctorHost, fullFiles = FULL_FILES): Check
     return faults
   },
 })
+
+function runs(path: string): Promise<boolean> {
+  return access(path, constants.X_OK).then(
+    () => true,
+    () => false,
+  )
+}

@@ -1,10 +1,14 @@
 // Crontabs of a real cron in namespaces of its own: entries made, changed, imported, ejected; drift, damage, copies; what
 // others write in the same moments.
-import { appendFileSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { appendFileSync, existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { CrontabBackups } from '../../../src/core/crontab/backups.ts'
+import { JobFiles } from '../../../src/core/crontab/job-files.ts'
+import { cronSpool } from '../../../src/core/doctor/cron-spool.ts'
 import { noCron } from '../../fixtures/crontab.ts'
 import { crontabs, DEPLOYER, definition } from './service-harness.ts'
+import { SHIM } from './shim-harness.ts'
 
 const skip = noCron()
 const FOREIGN = '# mine\nPATH=/usr/bin:/bin\n*/5 * * * * echo "a 100\\% mine"\n'
@@ -95,6 +99,9 @@ await t.test('who may see and do what', { skip }, async (t) => {
     facts: { reason: 'not-allowed', user: 'alice' },
   })
   t.match((await service.find(made.id))?.entry.command, '/bin/echo hidden', 'and nothing was done')
+  const copies = await service.backups('alice')
+  await t.rejects(put({ id: made.id, command: '/bin/echo third' }), { code: 'CRON_UNAVAILABLE' })
+  t.strictSame(await service.backups('alice'), copies, 'what is refused drives out no copy')
   writeFileSync(join(host.etc, 'cron.deny'), '')
   writeFileSync(join(host.etc, 'shadow'), 'alice:*:19000:0:99999:7::19001:\n')
   await t.rejects(put(), { code: 'CRON_UNAVAILABLE', facts: { reason: 'expired-user' } })
@@ -123,6 +130,14 @@ await t.test('a foreign line is imported and comes back as it was', { skip }, as
   await t.rejects(apply({ action: 'import', user: 'alice', key }), { code: 'ENTRY_NOT_FOUND' })
   await apply({ action: 'eject', id: entry?.id ?? '' })
   t.equal(body(), foreign)
+  await host.install('alice', '0 1 * * *\techo  short # by its name\n')
+  const short = (await service.list('alice', DEPLOYER)).entries[0]?.key ?? ''
+  const { entry: named } = await apply({ action: 'import', user: 'alice', key: short })
+  t.match(named?.command, /^\/(?:usr\/)?bin\/echo /)
+  await apply({ action: 'disable', id: named?.id ?? '' })
+  await apply({ action: 'enable', id: named?.id ?? '' })
+  await apply({ action: 'eject', id: named?.id ?? '' })
+  t.equal(body(), '0 1 * * *\techo  short # by its name\n')
   await host.install('alice', 'A=b\n* * * * * /bin/echo $A\n')
   const [line] = (await service.list('alice', DEPLOYER)).entries
   await t.rejects(apply({ action: 'import', user: 'alice', key: line?.key ?? '' }), { code: 'ENTRY_INVALID' })
@@ -146,6 +161,12 @@ await t.test('what a person does to the block is told and not undone', { skip },
   t.match((await service.find(one.id))?.entry.command, '/bin/false', 'and shown')
   await apply({ action: 'disable', id: two.id })
   t.match(body(), /\/bin\/false/, 'a change of another entry leaves it')
+  t.match(await service.find(one.id), { entry: { command: '/bin/false' }, isDrifted: true })
+  await t.rejects(put({ id: one.id }), { code: 'REVISION_CONFLICT', facts: { drift: true } })
+  await apply({ action: 'repair', user: 'alice' })
+  t.match(await service.find(one.id), { isDrifted: true }, 'nor does a repair of what is whole')
+  await stack.drift.sweep()
+  t.equal(events('crontab.drift').length, 1, 'it is the same as was told')
   await host.install('alice', (body() ?? '').replace('/bin/false', '/bin/cat'))
   await t.rejects(put({ id: one.id }), { code: 'REVISION_CONFLICT', facts: { drift: true } })
   const seen = await service.find(one.id)
@@ -160,6 +181,62 @@ await t.test('what a person does to the block is told and not undone', { skip },
     new Set(entries.filter(({ managed }) => managed).map(({ id }) => id)),
     new Set([one.id, two.id]),
   )
+
+  // one that is commented out, and back in its place only after another was changed
+  const whole = body() ?? ''
+  await host.install('alice', whole.replace('5 4 * * * ', '#5 4 * * * '))
+  await apply({ action: 'enable', id: two.id })
+  await host.install('alice', (body() ?? '').replace('#5 4 * * * ', '5 4 * * * '))
+  await t.rejects(put({ name: 'Four' }), { code: 'CRONTAB_DAMAGED', message: /outside our block/ })
+  await apply({ action: 'repair', user: 'alice' })
+  t.match(body(), /^5 4 \* \* \* .*\/bin\/true'$/m, 'it runs again')
+
+  await host.install('alice', (body() ?? '').replace("'/bin/true'", "'/bin/true' >>/tmp/log"))
+  const altered = (await service.list('alice', DEPLOYER)).entries.find(({ obstacles }) => obstacles)
+  t.match(altered, { id: one.id, obstacles: [/changed by hand/] })
+  await t.rejects(put({ id: one.id }), { code: 'REVISION_CONFLICT', facts: { drift: true } })
+  await apply({ action: 'put', entry: definition({ id: one.id }), ifRevision: altered?.revision })
+  t.equal(body()?.match(/\/bin\/true/g)?.length, 1, 'it does not run twice')
+})
+
+await t.test('variables above the block are told, since they reach its jobs', { skip }, async (t) => {
+  const { host, put, apply, stack, body, events } = await crontabs(t)
+  await put()
+  const ours = body() ?? ''
+  await host.install('alice', `# mail\nMAILTO=ops\n${ours}`)
+  await stack.tend()
+  t.strictSame(events('crontab.drift'), [], 'those of mails do not')
+  await host.install('alice', `PATH=/nowhere\n${ours}1 1 * * * /bin/echo theirs\n`)
+  await stack.tend()
+  await stack.tend()
+  t.match(events('crontab.drift'), [{ kind: 'covered', restored: false, diff: /^\+PATH=\/nowhere$/m }])
+  t.equal(events('crontab.drift').length, 1, 'once')
+  await apply({ action: 'repair', user: 'alice' })
+  // the blank line above the block may have been somebody's
+  t.equal(body(), `${ours}PATH=/nowhere\n\n1 1 * * * /bin/echo theirs\n`)
+})
+
+await t.test('what entries run is put back when somebody clears it away', { skip }, async (t) => {
+  const { host, put, stack, spoolDir } = await crontabs(t)
+  const { id } = await put({ env: { A: 'b' }, command: '/bin/echo hello' })
+  const [shim, script] = [join(spoolDir, '.bin/cronrun'), join(spoolDir, '.scripts', `${id}.sh`)]
+  const text = readFileSync(script, 'utf8')
+  rmSync(spoolDir, { recursive: true })
+  await stack.tend()
+  t.equal(readFileSync(script, 'utf8'), text)
+  t.strictSame([statSync(script).gid, statSync(script).mode & 0o777], [1501, 0o640])
+  t.equal(statSync(shim).mode & 0o777, 0o755)
+  const line = await host.run([shim, '-s', spoolDir, id], { user: 'alice' })
+  t.equal(line.stdout.toString(), 'hello\n')
+
+  await host.run(['mount', '-t', 'tmpfs', '-o', 'noexec', 'tmpfs', '/mnt'])
+  const closed = host.inside('/mnt/spool')
+  const files = new JobFiles(closed, { shim: SHIM })
+  await t.rejects(files.start(), { code: 'CRON_UNAVAILABLE', facts: { reason: 'no-exec' } })
+  const check = cronSpool({ config: { stateDir: join(host.folder, 'state'), spoolDir: closed } })
+  t.match(await check.run(), [
+    { severity: 'failure', message: /nothing can be run from/, fix: /remount,exec/ },
+  ])
 })
 
 await t.test('with cronDrift: enforce the block is put back', { skip }, async (t) => {
@@ -173,7 +250,7 @@ await t.test('with cronDrift: enforce the block is put back', { skip }, async (t
 })
 
 await t.test('copies of what was before each write', { skip }, async (t) => {
-  const { host, put, apply, service, body, spoolDir, begin } = await crontabs(t)
+  const { host, put, apply, service, body, spoolDir, stateDir, begin } = await crontabs(t)
   await host.install('alice', FOREIGN)
   const made = await put({ env: { A: 'b' } })
   const withEntry = body()
@@ -190,8 +267,11 @@ await t.test('copies of what was before each write', { skip }, async (t) => {
     { env: { A: 'b' } },
     'another start of the agent knows it',
   )
-  for (let i = 0; i < 8; i++) await apply({ action: i % 2 ? 'enable' : 'disable', id: made.id })
-  t.equal((await service.backups('alice')).length, 10, 'ten are kept')
+  const backups = new CrontabBackups(join(stateDir, 'crontabs/copies'))
+  for (let i = 0; i < 12; i++) await backups.add('alice', Buffer.from(`# ${i}\n`), [])
+  const kept = await service.backups('alice')
+  t.equal(kept.length, 10, 'ten are kept')
+  t.equal((await backups.read('alice', kept[0]?.backup ?? ''))?.bytes.toString(), '# 11\n', 'the newest')
   await t.rejects(apply({ action: 'restore', user: 'alice', backup: '2020-01-01T00-00-00-000Z' }), {
     code: 'ENTRY_NOT_FOUND',
   })

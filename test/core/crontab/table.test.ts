@@ -67,7 +67,7 @@ await t.test('a block is set, changed and taken away', (t) => {
     const set = before.withBlock(MINE)
     t.equal(textOf(set), header + BLOCK + foreign)
     t.equal(set.foreign, foreign)
-    t.match(set.block, { isOnTop: true, text: BLOCK, entries: [{ name: 'Job', job: { id: 'job' } }] })
+    t.match(set.block, { above: '', text: BLOCK, entries: [{ name: 'Job', job: { id: 'job' } }] })
     const more = set.withBlock(MINE + linesOfEntry('other'))
     t.same(
       more.block?.entries.map(({ job }) => job?.id),
@@ -93,10 +93,10 @@ await t.test('a block is set, changed and taken away', (t) => {
 
 await t.test('what people do to the block', (t) => {
   const moved = table(`A=b\n${BLOCK}* * * * * true\n`)
-  t.match(moved.block, { isOnTop: false })
+  t.match(moved.block, { above: 'A=b\n\n' })
   t.equal(textOf(moved.withBlock(MINE)), `${BLOCK}A=b\n\n* * * * * true\n`, 'it goes back to the top')
   const shorn = table(`${BLOCK.slice(1)}* * * * * true\n`)
-  t.match(shorn.block, { isOnTop: true })
+  t.match(shorn.block, { above: '' })
   t.equal(textOf(shorn.withBlock(MINE)), `${BLOCK}* * * * * true\n`, 'without its blank line it is whole')
   t.equal(textOf(table(`\n${BLOCK}`).withBlock('')), '\n\n', 'a blank line more above it is theirs')
   const mixed = table(`\n${BEGIN}\n# mine\nA=b\n${MINE}* * * * * true\n\n${END}\nc\n`)
