@@ -128,6 +128,7 @@ await t.test(
     await until(() => viewer.closeCode() === 4401, 'the close')
     await until(() => told().length > before, 'the event')
     t.strictSame(told().slice(before), [{ actor: undefined, payload: { token: 'gone' } }])
+    t.strictSame(viewer.notes('unsubscribed'), [], 'its streams end with it, without a word of their own')
   },
 )
 
