@@ -185,10 +185,10 @@ export class ChangeRunner {
         return await groups.remove(step.group)
       case 'remove':
         await groups.add(step.group)
-        return hasAll ? undefined : await groups.startAgain(step.ran)
+        return hasAll ? undefined : await this.#upAgain(step.group, step.ran)
       case 'replace':
         await groups.replace(step.group)
-        return await groups.startAgain(step.ran)
+        return await this.#upAgain(step.group, step.had ?? step.ran)
       case 'start':
         if (this.#deps.table.get(step.process))
           await this.#deps.steps.stop(step.process, false, new AbortController().signal)
@@ -196,6 +196,14 @@ export class ChangeRunner {
       case 'stop':
         return await groups.startAgain([step.process])
     }
+  }
+
+  /** Of a group that came back: those that ran run, and what had been stopped before is stopped again. */
+  async #upAgain(group: string, ran: readonly string[]): Promise<void> {
+    const { groups, steps } = this.#deps
+    await groups.startAgain(ran)
+    const started = await groups.startedBesides(group, ran)
+    await Promise.all(started.map((name) => steps.stop(name, false, groups.gone)))
   }
 
   /** Names who makes processes come and go, for the events of it. @returns the undo */

@@ -1,4 +1,5 @@
 // What a change of a program's file comes to: the files to write, the steps with the groups, the diff.
+import { isDeepStrictEqual } from 'node:util'
 import { isoTime } from '../../lib/iso-time.ts'
 import type { Definition } from '../../protocol/definition.ts'
 import type { DefinitionIssue, PlanAction } from '../../protocol/program.ts'
@@ -38,6 +39,8 @@ export interface Draft {
 /** All that a call would do. */
 export interface Prepared {
   change: Change
+  /** False when all is as it is to be already, and known as it was asked for. */
+  isNew: boolean
   diff: string
   actions: PlanAction[]
   warnings: string[]
@@ -67,6 +70,7 @@ export async function prepared(draft: Draft, discovery: Discovery): Promise<Prep
     instances: before?.instances ?? [],
     surges: before?.at.surges ?? [],
     names: facts?.names ?? [],
+    old: { names: before?.names ?? [], start: before?.start ?? 0 },
   })
   const own: FileChange = {
     path,
@@ -80,7 +84,10 @@ export async function prepared(draft: Draft, discovery: Discovery): Promise<Prep
     ...(await surgeFiles(draft, effect, own)),
   ]
   const at = isoTime()
+  // options of a preset need not show in the file
+  const isTold = draft.asked === undefined || isDeepStrictEqual(draft.asked, before?.kept?.definition)
   return {
+    isNew: files.length > 0 || effect.steps.length > 0 || !isTold,
     change: {
       program: name,
       action: draft.action,

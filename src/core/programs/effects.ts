@@ -22,6 +22,8 @@ export interface EffectInput {
   surges: readonly Surge[]
   /** The process names that the program's own group will have, as `group:process`. */
   names: readonly string[]
+  /** Those that it has by the file of now, and the number of their first; none where there is no file. */
+  old: { names: readonly string[]; start: number }
 }
 
 export interface Effect {
@@ -53,10 +55,11 @@ export function effectOf(input: EffectInput): Effect {
       })
     case 'restart': {
       // what a surge group ran is in the program's own group from now on
-      const ran = names.filter((_, offset) => up.some(({ index }) => index === start + offset))
+      const ran = numbersUp(names, start, up)
+      const had = numbersUp(input.old.names, input.old.start, up)
       const { steps, deleted } = withoutSurges(input)
       return effect(name, 'restart', names, {
-        steps: [...steps, { do: 'replace', group: name, ran }],
+        steps: [...steps, { do: 'replace', group: name, ran, had }],
         deleted,
         expects: autostart ? names : ran,
       })
@@ -84,12 +87,17 @@ export function effectOf(input: EffectInput): Effect {
   }
 }
 
+/** Those of a group whose numbers run, in whichever group. */
+function numbersUp(names: readonly string[], start: number, up: readonly Instance[]): string[] {
+  return names.filter((_, offset) => up.some(({ index }) => index === start + offset))
+}
+
 /** Nothing runs: the group takes the new file, and supervisord starts it. */
 function enabled(input: EffectInput): Effect {
   const { name, names } = input
   const { steps, deleted } = withoutSurges(input)
   return effect(name, 'add', names, {
-    steps: [...steps, { do: 'replace', group: name, ran: [] }],
+    steps: [...steps, { do: 'replace', group: name, ran: [], had: [] }],
     deleted,
     expects: names,
   })

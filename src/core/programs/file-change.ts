@@ -26,14 +26,20 @@ export async function readConfigFile(
   const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK).catch(
     (error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return null
-      throw unusable(path, error.code === 'ELOOP' ? 'it is a symbolic link' : (error.code ?? error.message))
+      throw unusable(
+        path,
+        error.code === 'ELOOP'
+          ? 'it is a symbolic link: put the file itself in its place first'
+          : (error.code ?? error.message),
+      )
     },
   )
   if (file === null) return null
   try {
     const stats = await file.stat()
     if (!stats.isFile()) throw unusable(path, 'it is not a regular file')
-    if (stats.nlink > 1) throw unusable(path, 'it has a second name (a hard link)')
+    if (stats.nlink > 1)
+      throw unusable(path, 'it has a second name (a hard link): put a copy in its place first')
     if (stats.size > MAX_BYTES) throw unusable(path, `it is longer than ${MAX_BYTES} bytes`)
     const bytes = await file.readFile()
     const text = bytes.toString('utf8')

@@ -14,7 +14,7 @@ import type { Judge } from './prepare.ts'
 import type { PresetBook } from './presets/book.ts'
 import { commandOf } from './presets/command.ts'
 import { programFiles } from './program-files.ts'
-import { type ProgramState, type StateDeps, stateOf } from './program-state.ts'
+import { type SeenProgram, type StateDeps, seenStateOf } from './program-state.ts'
 
 const VERB_MS = 60_000
 const SAID_CHARS = 400
@@ -46,14 +46,14 @@ export class GracefulVerbs {
     const verbs = new Map<string, Verb>()
     for (const program of new Set(entries.map((entry) => entry.program))) {
       const at = files.get(program)
-      const state = at?.source === 'managed' ? await stateOf(at, discovery, this.#deps) : null
+      const state = at?.source === 'managed' ? await seenStateOf(at, discovery, this.#deps) : null
       const verb = state && (await this.#verb(state, discovery, judge))
       if (verb) verbs.set(program, verb)
     }
     return verbs
   }
 
-  async #verb(state: ProgramState, discovery: Discovery, judge: Judge): Promise<Verb | null> {
+  async #verb(state: SeenProgram, discovery: Discovery, judge: Judge): Promise<Verb | null> {
     const { presets, policy } = this.#deps
     const graceful = state.kept?.definition ? presets.graceful(state.kept.definition) : null
     if (graceful === null || graceful.by === 'signal') return graceful
@@ -95,7 +95,7 @@ export class GracefulVerbs {
   }
 
   async #task(
-    state: ProgramState,
+    state: SeenProgram,
     { resolved }: Verdict<ResolvedProgram>,
     { supervisord, sections }: Discovery,
   ): Promise<Task> {

@@ -17,13 +17,19 @@ const FileChange = z.object({
 })
 
 /**
- * One step with a running group. Each can be taken back: `add` by removing the group, `remove` by adding it and
- * starting again `ran`, `replace` by replacing it once more, `start` and `stop` by each other.
+ * One step with a running group. Each can be taken back: `add` by removing the group, `remove` by adding it with those
+ * up that `ran`, `replace` by replacing it once more with those up that it `had`, `start` and `stop` by each other.
  */
 const GroupStep = z.discriminatedUnion('do', [
   z.object({ do: z.literal('add'), group: z.string() }),
   z.object({ do: z.literal('remove'), group: z.string(), ran: z.array(z.string()) }),
-  z.object({ do: z.literal('replace'), group: z.string(), ran: z.array(z.string()) }),
+  z.object({
+    do: z.literal('replace'),
+    group: z.string(),
+    ran: z.array(z.string()),
+    /** Absent in what an agent of before noted: then those that ran. */
+    had: z.array(z.string()).exactOptional(),
+  }),
   z.object({ do: z.literal('start'), process: z.string() }),
   z.object({ do: z.literal('stop'), process: z.string() }),
 ])

@@ -136,7 +136,7 @@ export class Preparer {
     action: 'scale' | 'enable' | 'disable',
   ): Promise<Draft> {
     assertOurs(before)
-    if (before.drift) throw drifted(before)
+    if (before.drift) throw drifted(before, 'put it as it is to be, with')
     const known = before.kept?.definition
     if (known) return { ...(await this.#put({ ...known, ...patch }, before, site, action)), how: action }
     const whole = { ...before.definition, ...patch, name: before.name }

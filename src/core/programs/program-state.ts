@@ -27,10 +27,10 @@ export interface SectionFacts {
 }
 
 /** A program with its file as it is now and what runs of it. */
-export interface ProgramState extends SectionFacts {
+export interface SeenProgram extends SectionFacts {
   name: string
   at: ProgramFile
-  file: { text: string; mode: number; owner: { uid: number; gid: number } }
+  text: string
   revision: string
   /** Others changed the file since we wrote it. */
   drift: boolean
@@ -43,22 +43,36 @@ export interface ProgramState extends SectionFacts {
   instances: Instance[]
 }
 
+/** One whose file may be written. */
+export interface ProgramState extends SeenProgram {
+  file: { text: string; mode: number; owner: { uid: number; gid: number } }
+}
+
 export interface StateDeps {
   table: ProcessTable
   revisions: RevisionStore
 }
 
-/** @throws {AgentError} PROGRAM_NOT_FOUND when the file went meanwhile, PROGRAM_INVALID when it cannot be read */
-export async function stateOf(
-  at: ProgramFile,
-  discovery: Discovery,
-  { table, revisions }: StateDeps,
-): Promise<ProgramState> {
+/** @throws {AgentError} PROGRAM_NOT_FOUND when the file went meanwhile, PROGRAM_INVALID when it is none to be written */
+export async function stateOf(at: ProgramFile, discovery: Discovery, deps: StateDeps): Promise<ProgramState> {
   const file = await readConfigFile(at.file)
   if (file === null) throw notFound(at.name)
+  return { ...(await seen({ at, text: file.text }, discovery, deps)), file }
+}
+
+/** The same to be looked at alone, by what supervisord reads, whatever kind of file it reads it from. */
+export function seenStateOf(at: ProgramFile, discovery: Discovery, deps: StateDeps): Promise<SeenProgram> {
+  return seen({ at, text: discovery.texts.get(at.file) ?? '' }, discovery, deps)
+}
+
+async function seen(
+  { at, text }: { at: ProgramFile; text: string },
+  discovery: Discovery,
+  { table, revisions }: StateDeps,
+): Promise<SeenProgram> {
   const facts = factsOf(at.section, discovery)
-  const revision = revisionOf(file.text)
-  const written = at.source === 'managed' ? headOf(file.text)?.revision : null
+  const revision = revisionOf(text)
+  const written = at.source === 'managed' ? headOf(text)?.revision : null
   const drift = at.source === 'managed' && written !== revision
   const kept = at.source === 'managed' ? await revisions.find(at.name, revision) : undefined
   const read = readSection(at.section)
@@ -66,7 +80,7 @@ export async function stateOf(
     ...facts,
     name: at.name,
     at,
-    file,
+    text,
     revision,
     drift,
     kept,

@@ -47,10 +47,10 @@ export function checkRevision(name: string, state: ProgramState | null, wanted: 
 }
 
 /** Somebody edited the file by hand: whoever writes over that must have seen it. */
-export function drifted({ name, at, revision }: ProgramState): AgentError {
+export function drifted({ name, at, revision }: ProgramState, how = 'give'): AgentError {
   return new AgentError(
     'REVISION_CONFLICT',
-    `${at.file} was changed by hand since the agent wrote it: look at it, then give ifRevision ${revision}`,
+    `${at.file} was changed by hand since the agent wrote it: look at it, then ${how} ifRevision ${revision}`,
     { facts: { program: name, revision, drift: true } },
   )
 }

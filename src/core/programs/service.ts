@@ -20,8 +20,8 @@ import type { Judge, Preparer, Wish } from './prepare.ts'
 import type { PresetBook } from './presets/book.ts'
 import { shownPreset } from './presets/show.ts'
 import { programFiles } from './program-files.ts'
-import { type ProgramState, sectionOf, stateOf } from './program-state.ts'
-import { assertMine, invalidProgram, need } from './refusals.ts'
+import { notFound, type SeenProgram, sectionOf, seenStateOf } from './program-state.ts'
+import { assertMine, invalidProgram } from './refusals.ts'
 import type { RevisionStore } from './revisions.ts'
 import type { Trial } from './trial.ts'
 import { NotUp, rolledBack, verifyUp } from './verify.ts'
@@ -82,7 +82,7 @@ export class ProgramService {
     const files = [...programFiles(discovery).values()].filter(({ name }) => isAllowed(name))
     const states = await Promise.all(
       // one that cannot be read is no reason to show none
-      files.map((at) => stateOf(at, discovery, this.#deps).catch(() => null)),
+      files.map((at) => seenStateOf(at, discovery, this.#deps).catch(() => null)),
     )
     return states
       .filter((state) => state !== null)
@@ -142,12 +142,11 @@ export class ProgramService {
    */
   async commit(made: Prepared, options: CommitOptions): Promise<Outcome> {
     const { connection } = this.#deps
-    const { program, files, steps } = made.change
+    const { program } = made.change
     connection.assertUp()
     if (made.broken.length > 0) throw configBroken(made.broken)
     if (made.issues.length > 0) throw invalidProgram(program, made.issues)
-    if (files.length > 0 || steps.length > 0)
-      await this.#mutex.run(program, () => this.#commit(made, options))
+    if (made.isNew) await this.#mutex.run(program, () => this.#commit(made, options))
     const state = made.change.kept === null ? null : await this.state(program)
     return {
       program: state && viewOf(state, this.#deps.table, options.judge.principal),
@@ -157,10 +156,11 @@ export class ProgramService {
   }
 
   /** @throws {AgentError} PROGRAM_NOT_FOUND */
-  async state(name: string): Promise<ProgramState> {
+  async state(name: string): Promise<SeenProgram> {
     const discovery = await this.#deps.discover()
     const at = programFiles(discovery).get(name)
-    return need(name, at ? await stateOf(at, discovery, this.#deps) : null)
+    if (!at) throw notFound(name)
+    return await seenStateOf(at, discovery, this.#deps)
   }
 
   /** Runs a task while no call changes the program. */

@@ -10,12 +10,14 @@ import { unifiedDiff } from './diff.ts'
 import { readConfigFile } from './file-change.ts'
 import { numberOf } from './instances.ts'
 import { programFiles } from './program-files.ts'
-import { stateOf } from './program-state.ts'
+import { seenStateOf } from './program-state.ts'
 import type { RevisionStore } from './revisions.ts'
 import { isSuperseded, type Surge } from './scale.ts'
 
 /** A burst of changes, as of an update, is looked at once. */
 const SETTLE_MS = 100
+/** Until the files of a supervisord that has just come back can be seen. */
+const UNSEEN_MS = 500
 const SURGE = /^(.+)\.surge\d+$/
 
 export interface UpkeepDeps {
@@ -47,6 +49,7 @@ export class Upkeep {
 
   stop(): void {
     this.#forget?.()
+    this.#forget = null
     if (this.#timer) clearTimeout(this.#timer)
   }
 
@@ -55,7 +58,7 @@ export class Upkeep {
     const discovery = await this.#deps.discover()
     for (const at of programFiles(discovery).values()) {
       if (at.source !== 'managed') continue
-      const state = await stateOf(at, discovery, this.#deps).catch(() => null)
+      const state = await seenStateOf(at, discovery, this.#deps).catch(() => null)
       if (!state?.drift) this.#told.delete(at.name)
       if (!state?.drift || this.#told.get(at.name) === state.revision) continue
       this.#told.set(at.name, state.revision)
@@ -64,19 +67,19 @@ export class Upkeep {
         program: at.name,
         file: at.file,
         revision: state.revision,
-        ...(last ? { diff: unifiedDiff(at.file, last.text, state.file.text) } : {}),
+        ...(last ? { diff: unifiedDiff(at.file, last.text, state.text) } : {}),
       })
     }
   }
 
-  #soon(): void {
-    if (this.#timer || this.#superseded().length === 0) return
+  #soon(ms = SETTLE_MS): void {
+    if (!this.#forget || this.#timer || this.#superseded().length === 0) return
     this.#timer = setTimeout(() => {
       this.#timer = null
       void this.fold().catch((error: unknown) => {
         this.#deps.logger.warn({ err: error }, 'the surge groups of a program could not be folded away')
       })
-    }, SETTLE_MS)
+    }, ms)
   }
 
   /** Programs whose own group has processes that a surge group has too. */
@@ -100,7 +103,9 @@ export class Upkeep {
         if (!this.#superseded().includes(name)) return
         const discovery = await this.#deps.discover()
         const at = programFiles(discovery).get(name)
-        await this.#remove(name, at?.surges ?? [])
+        // without its groups nothing would ever lead to their files again
+        if (at) await this.#remove(name, at.surges)
+        else this.#soon(UNSEEN_MS)
       })
   }
 

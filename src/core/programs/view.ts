@@ -2,13 +2,12 @@ import type { ShownDefinition } from '../../protocol/definition.ts'
 import type { Program } from '../../protocol/program.ts'
 import type { Principal } from '../access/principal.ts'
 import type { ProcessTable } from '../supervisor/process-table.ts'
-import type { ProgramState } from './program-state.ts'
-import { sectionOf } from './program-state.ts'
+import { type SeenProgram, sectionOf } from './program-state.ts'
 import { readSection } from './read.ts'
 import type { KeptRevision } from './revisions.ts'
 
 /** A program as the wire shows it to somebody. */
-export function viewOf(state: ProgramState, table: ProcessTable, principal: Principal): Program {
+export function viewOf(state: SeenProgram, table: ProcessTable, principal: Principal): Program {
   const { name, at, revision, drift, definition, count, notes } = state
   const instances = table
     .shown()

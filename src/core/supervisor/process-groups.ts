@@ -3,6 +3,7 @@
 import { setMaxListeners } from 'node:events'
 import * as z from 'zod'
 import { AgentError } from '../../protocol/errors.ts'
+import type { ProcessState } from '../../protocol/process.ts'
 import type { SupervisorConnection } from './connection.ts'
 import { LISTENER_GROUP } from './listener-section.ts'
 import type { Observer } from './observer.ts'
@@ -18,7 +19,17 @@ export interface GroupChanges {
   removed: string[]
 }
 
+const NOT_STARTED = new Set([
+  'ALREADY_STARTED',
+  'BAD_NAME',
+  'SPAWN_ERROR',
+  'ABNORMAL_TERMINATION',
+  'NO_FILE',
+  'NOT_EXECUTABLE',
+])
 const Reread = z.tuple([z.tuple([z.array(z.string()), z.array(z.string()), z.array(z.string())])])
+const AT_REST = new Set<ProcessState>(['STOPPED', 'FATAL'])
+const REMOVE_TRIES = 20
 /** The longest `stopwaitsecs` that is waited for. */
 const STOP_MS = 3_600_000
 
@@ -83,8 +94,18 @@ export class ProcessGroups {
 
   /** Stops the processes of a group, waits for the end of each, and removes it. */
   async remove(group: string): Promise<void> {
-    await this.#stop(group)
-    await this.#call('supervisor.removeProcessGroup', group, 'BAD_NAME')
+    for (let tries = 1; ; tries++) {
+      await this.#stop(group)
+      try {
+        await this.#call('supervisor.removeProcessGroup', group, 'BAD_NAME')
+        break
+      } catch (error) {
+        // what had just ended by itself was no process to stop, and supervisord has started it again since
+        const isBack = error instanceof AgentError && error.facts['fault'] === 'STILL_RUNNING'
+        if (!isBack || tries === REMOVE_TRIES) throw error
+        await this.#observer.reconcile()
+      }
+    }
     await this.#forgotten(group)
   }
 
@@ -107,12 +128,22 @@ export class ProcessGroups {
   async startAgain(names: readonly string[]): Promise<void> {
     for (const name of names)
       await this.#rpc.call('supervisor.startProcess', [name, false]).catch((error: unknown) => {
-        // it has autostart and was faster, or the new definition has no such process
+        // it has autostart and was faster, or the new definition has no such process, or it fails: its state tells
         const fault = error instanceof AgentError ? error.facts['fault'] : undefined
-        if (fault !== 'ALREADY_STARTED' && fault !== 'BAD_NAME') throw error
+        if (!NOT_STARTED.has(String(fault))) throw error
       })
     // whoever looks next must not take how it was before for how it came out
     if (names.some((name) => this.#table.get(name)?.pid === null)) await this.#observer.reconcile()
+  }
+
+  /** Those of a group that was just added which supervisord started by itself, some aside. */
+  async startedBesides(group: string, names: readonly string[]): Promise<string[]> {
+    // supervisord answers after it has begun with what has autostart
+    await this.#observer.reconcile()
+    return this.#table
+      .all()
+      .filter((entry) => entry.group === group && !AT_REST.has(entry.state))
+      .flatMap(({ name }) => (names.includes(name) ? [] : [name]))
   }
 
   async #stop(group: string): Promise<void> {

@@ -1,8 +1,12 @@
 // Programs against a real supervisord: put, change, scale, delete, adopt, restore, and what comes of failures.
-import { readdirSync, writeFileSync } from 'node:fs'
+import { readdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import t from 'tap'
+import { PresetBook } from '../../../src/core/programs/presets/book.ts'
+import { PRESETS } from '../../../src/core/programs/presets/index.ts'
 import { ADMIN } from '../../fixtures/stack.ts'
+import { until } from '../../fixtures/wait.ts'
 import { programHost } from './host.ts'
 
 const sleeper = (name: string, more: object = {}) => ({
@@ -13,14 +17,21 @@ const sleeper = (name: string, more: object = {}) => ({
 })
 
 await t.test('a program is created, changed, scaled, disabled, enabled, deleted and restored', async (t) => {
-  const { change, tree, pids, stack, host } = await programHost(t, {
+  const {
+    change: verified,
+    tree,
+    pids,
+    stack,
+    host,
+  } = await programHost(t, {
     programs: { other: { command: 'sleep 60' } },
   })
+  const change = (wish: Parameters<typeof verified>[0]) => verified(wish, { verifyMs: 0 })
   const other = tree()['other.conf']
   await stack.waitState('other', 'RUNNING')
   const otherPid = stack.stack.table.need('other').pid
 
-  const put = await change({ action: 'put', definition: sleeper('web', { processes: 2 }) })
+  const put = await verified({ action: 'put', definition: sleeper('web', { processes: 2, startSecs: 0 }) })
   t.match(put.program, { name: 'web', source: 'managed', processes: 2, running: 2, drift: false })
   t.strictSame(Object.keys(pids('web')), ['web:web_00', 'web:web_01'])
   t.strictSame(put.actions, [{ group: 'web', action: 'add', processes: ['web:web_00', 'web:web_01'] }])
@@ -59,7 +70,7 @@ await t.test('a program is created, changed, scaled, disabled, enabled, deleted 
 
   const changed = await change({
     action: 'put',
-    definition: sleeper('web', { processes: 2, command: '/bin/sleep 601' }),
+    definition: sleeper('web', { processes: 2, startSecs: 0, command: '/bin/sleep 601' }),
   })
   t.match(changed.program, { processes: 2, running: 2 })
   t.equal(changed.actions[0]?.action, 'restart')
@@ -101,6 +112,98 @@ await t.test('a program that does not come up leaves what was before', async (t)
   t.strictSame(tree(), before.tree, 'a new one leaves nothing')
   t.strictSame(pids('bad'), {})
   t.ok(stack.events().some(({ type }) => type === 'program.rolledBack'))
+})
+
+await t.test('what was stopped before is stopped again, and what ran runs', async (t) => {
+  const { change, stack, host } = await programHost(t)
+  const { table } = stack.stack
+  const states = () =>
+    Object.fromEntries(
+      table
+        .all()
+        .filter(({ program }) => program === 'web')
+        .map(({ process, pid }) => [process, pid === null ? 'down' : 'up']),
+    )
+  for (const autostart of [true, false]) {
+    const web = (more: object = {}) => ({
+      action: 'put' as const,
+      definition: sleeper('web', { startSecs: 0, processes: 3, autostart, ...more }),
+    })
+    await change(web(), { verifyMs: 0 })
+    for (const [process, is] of [
+      ['web:web_00', 'start'],
+      ['web:web_01', 'stop'],
+      ['web:web_02', 'start'],
+    ] as const)
+      await host.ctl(is, process)
+    const before = { web_00: 'up', web_01: 'down', web_02: 'up' }
+    await until(() => isDeepStrictEqual(states(), before), 'all to be as it is before')
+    const failing = { command: '/bin/false', startSecs: 1, startRetries: 0, processes: 2 }
+    await t.rejects(change(web(failing)), { code: 'ROLLED_BACK' })
+    await until(() => isDeepStrictEqual(states(), before), `autostart=${autostart}: all to be as it was`)
+    await change({ action: 'delete', name: 'web' })
+  }
+})
+
+await t.test('a program that ends all the time is deleted all the same', async (t) => {
+  const { change, stack } = await programHost(t)
+  const flapping = sleeper('flap', {
+    command: '/bin/sh -c "sleep 0.1; exit 1"',
+    startSecs: 0,
+    autorestart: true,
+    processes: 5,
+  })
+  for (let round = 0; round < 3; round++) {
+    await change({ action: 'put', definition: flapping }, { verifyMs: 0 })
+    await change({ action: 'delete', name: 'flap' })
+    t.notOk(stack.stack.table.all().some(({ group }) => group === 'flap'))
+  }
+})
+
+await t.test('options that show in no file are kept too', async (t) => {
+  const { change, programs, tree } = await programHost(t, {
+    listener: false,
+    presets: new PresetBook(PRESETS),
+  })
+  const put = (more: object = {}) =>
+    change(
+      {
+        action: 'put',
+        definition: {
+          name: 'web',
+          preset: 'custom',
+          startSecs: 0,
+          options: { executable: '/bin/sleep', args: ['600'], ...more },
+        },
+      },
+      { verifyMs: 0 },
+    )
+  await put()
+  const before = tree()
+  const { program, actions } = await put({ reloadSignal: 'HUP' })
+  t.match(actions, [{ action: 'none' }])
+  t.match(program?.definition.options, { reloadSignal: 'HUP' })
+  t.match((await programs.service.get('web', ADMIN)).definition.options, { reloadSignal: 'HUP' })
+  await put({ reloadSignal: 'HUP' })
+  t.match(
+    (await programs.service.history('web', ADMIN)).map(({ current }) => current),
+    [true, false],
+  )
+  t.strictSame(tree(), before)
+})
+
+await t.test('a program whose file is a link is shown, and told how it can be taken over', async (t) => {
+  const { change, programs, host } = await programHost(t, { listener: false })
+  const real = join(host.folder, 'shop.conf')
+  writeFileSync(real, '[program:shop]\ncommand=/bin/sleep 600\nstdout_logfile=NONE\n')
+  symlinkSync(real, join(host.programDir, 'shop.conf'))
+  const [shown] = await programs.service.list(ADMIN)
+  t.match(shown, { name: 'shop', source: 'foreign', definition: { command: '/bin/sleep 600' } })
+  t.same(await programs.service.get('shop', ADMIN), shown)
+  await t.rejects(change({ action: 'adopt', name: 'shop' }), {
+    code: 'PROGRAM_INVALID',
+    message: /shop\.conf: it is a symbolic link: put the file itself in its place first/,
+  })
 })
 
 await t.test('a hand-made file is taken over as it is', async (t) => {
@@ -154,7 +257,10 @@ await t.test('an edit by hand is told, and nobody writes over it unseen', async 
   t.equal(drift, true)
   await t.rejects(put('/bin/sleep 601'), { code: 'REVISION_CONFLICT', facts: { revision, drift: true } })
   await t.rejects(put('/bin/sleep 601', '0123456789abcdef'), { code: 'REVISION_CONFLICT' })
-  await t.rejects(change({ action: 'scale', name: 'web', processes: 2 }), { code: 'REVISION_CONFLICT' })
+  await t.rejects(change({ action: 'scale', name: 'web', processes: 2 }), {
+    code: 'REVISION_CONFLICT',
+    message: new RegExp(`put it as it is to be, with ifRevision ${revision}`),
+  })
   await t.rejects(change({ action: 'delete', name: 'web' }), { code: 'REVISION_CONFLICT' })
   t.equal(tree()['agent-web.conf'], edited)
   const { program } = await put('/bin/sleep 601', revision)
