@@ -2,7 +2,7 @@
 import { accessSync, constants, readFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { AgentError, toWireError } from '../protocol/errors.ts'
-import { renderStatus, type StatusList, statusExit } from './status-table.ts'
+import { ageRemark, renderStatus, type StatusList, statusExit } from './status-table.ts'
 import { forReader, harmless } from './text.ts'
 
 const CONFIG = '/etc/supervisor-agent/config.yaml'
@@ -98,8 +98,8 @@ function finish({ result, error }: Answer, isJson: boolean): void {
   }
   process.exitCode = statusExit(result)
   process.stdout.write(isJson ? `${JSON.stringify(result)}\n` : forReader(renderStatus(result)))
-  if (!isJson && result.supervisor.state !== 'running')
-    say(`supervisord is ${result.supervisor.state}: ${result.supervisor.reason ?? ''}`)
+  const remark = ageRemark(result)
+  if (!isJson && remark !== null) say(remark)
 }
 
 /** Why the local socket cannot be used, and what to do. */

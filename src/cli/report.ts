@@ -2,6 +2,7 @@ import { CommanderError } from 'commander'
 import { ConnectionError } from '../client/index.ts'
 import { ConfigError } from '../config-error.ts'
 import { AgentError, ERRORS, toWireError } from '../protocol/errors.ts'
+import { CLOSE } from '../protocol/limits.ts'
 import { UsageError } from './globals.ts'
 import { harmless } from './text.ts'
 
@@ -42,8 +43,11 @@ function namedError(error: unknown): AgentError {
   if (error instanceof ConfigError || error instanceof UsageError)
     return new AgentError('INVALID_PARAMS', error.message)
   if (error instanceof ConnectionError) {
-    const { message, status, closeCode } = error
-    const code = status === 401 || status === 403 ? 'FORBIDDEN' : 'SUPERVISOR_UNREACHABLE'
+    const { message, failure, isFinal, status, closeCode } = error
+    // an address that is none
+    if (failure === 'unreachable' && isFinal) return new AgentError('INVALID_PARAMS', message)
+    const isRefused = status === 401 || status === 403 || closeCode === CLOSE.tokenEnded
+    const code = isRefused ? 'FORBIDDEN' : 'SUPERVISOR_UNREACHABLE'
     const facts = {
       ...(status === undefined ? {} : { status }),
       ...(closeCode === undefined ? {} : { closeCode }),

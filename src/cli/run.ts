@@ -8,7 +8,7 @@ import { deadlineOf, type Globals, openClient } from './globals.ts'
 import { print } from './print.ts'
 import { showProgress } from './progress.ts'
 import { report, wantsJson } from './report.ts'
-import { statusExit } from './status-table.ts'
+import { ageRemark, statusExit } from './status-table.ts'
 import { harmless } from './text.ts'
 
 const EXITS = `
@@ -143,7 +143,10 @@ export function buildProgram(done: (status: number) => void): Command {
   program
     .command('completion <shell>')
     .description('Print a completion script for bash, zsh or fish.')
-    .action((shell: string) => void process.stdout.write(completionScript(program, shell)))
+    .action((shell: string) => {
+      const script = completionScript(program, shell)
+      process.stdout.write(globals().json ? `${JSON.stringify({ shell, script })}\n` : script)
+    })
   return program
 }
 
@@ -176,7 +179,7 @@ async function callMethod(
     })
     progress.end()
     process.stdout.write(globals.json ? `${JSON.stringify(result)}\n` : print(method, result))
-    if (!globals.json && !globals.quiet) tellRemarks(result)
+    if (!globals.json && !globals.quiet) tellRemarks(method, result)
     return exitOf(method, result)
   } catch (error) {
     // scripts read 4 as: the state is not known
@@ -190,8 +193,11 @@ async function callMethod(
   }
 }
 
-/** What the policy denies to all but this socket, and what was cut. */
-function tellRemarks({ warnings, truncated, ...lists }: Record<string, unknown>): void {
+/** That the states are old, what the policy denies to all but this socket, and what was cut. */
+function tellRemarks(method: MethodName, result: Record<string, unknown>): void {
+  const { warnings, truncated, ...lists } = result
+  const remark = method === 'process.list' ? ageRemark(result as unknown as ResultOf<'process.list'>) : null
+  if (remark !== null) process.stderr.write(`agent: ${harmless(remark)}\n`)
   for (const warning of Array.isArray(warnings) ? warnings : [])
     process.stderr.write(`warning: ${harmless(String(warning))}\n`)
   for (const [name, length] of Object.entries(truncated ?? {})) {

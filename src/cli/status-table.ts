@@ -32,6 +32,11 @@ export function statusExit({ supervisor, processes }: StatusList): number {
   return processes.every(({ state }) => state === 'RUNNING') ? 0 : 3
 }
 
+/** Why the list may be old, for people; null while supervisord can be asked. */
+export function ageRemark({ supervisor: { state, reason } }: StatusList): string | null {
+  return state === 'running' ? null : `supervisord is ${state}: ${reason ?? ''}`
+}
+
 export function renderStatus({ processes }: StatusList): string {
   const width = Math.max(NAME_COLUMNS, ...processes.map(({ name }) => name.length))
   return processes

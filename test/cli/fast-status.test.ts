@@ -3,8 +3,10 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { launch } from '../fixtures/agent-process.ts'
+import { agentProcess, launch } from '../fixtures/agent-process.ts'
 import { noNamespace } from '../fixtures/namespace.ts'
+import { supervisord } from '../fixtures/supervisord.ts'
+import { until } from '../fixtures/wait.ts'
 import { onTerminal } from './terminal.ts'
 
 const LIST = {
@@ -90,6 +92,17 @@ await t.test(
       )
   },
 )
+
+await t.test('states that are old are said to be, however they are asked for', async (t) => {
+  const host = await supervisord(t, { programs: { web: { command: 'sleep 300' } } })
+  const agent = await agentProcess(t, host)
+  await host.kill('SIGKILL')
+  const fast = () => launch(['--socket', join(agent.runDir, 'admin.sock'), 'status']).outcome
+  const stderr = /^agent: supervisord is unreachable: .*nobody listens there/
+  await until(async () => stderr.test((await fast()).stderr), 'the agent to know')
+  t.match(await agent.run('status'), { code: 4, stdout: /^web +/, stderr })
+  t.match(await agent.run('status', '-q'), { code: 4, stderr: '' })
+})
 
 await t.test('names and errors of others are raw in a pipe and harmless on a terminal', async (t) => {
   const socket = await answering(t, `${JSON.stringify({ id: 1, result: LIST })}\n`)

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { type AgentProcess, agentProcess, launch } from '../fixtures/agent-process.ts'
 import { type Supervisord, supervisord } from '../fixtures/supervisord.ts'
+import { until } from '../fixtures/wait.ts'
 
 const TOKEN = /^agt_\w{10}_\w{49}\n$/
 
@@ -12,7 +13,8 @@ async function remote(agent: AgentProcess, host: Supervisord, name: string, ...r
   const { stdout } = await agent.run('token', 'create', name, ...rights)
   const file = join(host.folder, `${name}.token`)
   writeFileSync(file, stdout)
-  return { file, run: (...args: string[]) => launch(['--url', url, '--token-file', file, ...args]).outcome }
+  const begin = (...args: string[]) => launch(['--url', url, '--token-file', file, ...args])
+  return { file, begin, run: (...args: string[]) => begin(...args).outcome }
 }
 
 await t.test('a token is rotated on the host', async (t) => {
@@ -35,7 +37,14 @@ await t.test('a token is rotated on the host', async (t) => {
   const json = JSON.parse((await agent.run('--json', 'token', 'rotate', 'panel-1')).stdout) as object
   t.match(json, { token: /^agt_/, record: { name: 'panel-1', role: 'operator' } })
   t.match(await agent.run('token', 'rotate', 'nobody'), { code: 2, stderr: /there is no token nobody/ })
+  const watching = panel.begin('--json', 'events')
+  await until(() => watching.stdout().includes('snapshot'), 'the first item')
   await agent.run('token', 'revoke', 'panel-1')
+  const ended = await watching.outcome
+  t.match(ended, { code: 4, stderr: /4401: the token was revoked/ })
+  t.match(JSON.parse(ended.stdout.trim().split('\n').at(-1) ?? ''), {
+    error: { data: { name: 'FORBIDDEN', closeCode: 4401, retry: false } },
+  })
   t.match(await agent.run('token', 'rotate', 'panel-1'), { code: 2, stderr: /has ended/ })
 })
 

@@ -94,6 +94,7 @@ await t.test('the command line against a running agent', async (t) => {
     { args: ['logs', 'web', '--err', '--both'], stderr: /either --err or --both/ },
     { args: ['events', '--since', 'yesterday'], stderr: /EPOCH:SEQ/ },
     { args: ['--url', 'ws://127.0.0.1:1/ws', 'info'], stderr: /--url needs --token-file/ },
+    { args: ['--url', 'garbage', '--token-file', '/dev/null', 'info'], stderr: /expected wss:/ },
     { args: ['completion', 'tcsh'], stderr: /bash, zsh or fish/ },
   ]
   for (const { args, stderr } of usage)
