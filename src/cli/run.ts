@@ -13,7 +13,7 @@ import { harmless } from './text.ts'
 
 const EXITS = `
 Exit status: 0 ok, 1 failed, 2 wrong usage or config, 4 no agent or no right, 10 a plan that changes something,
-11 denied by policy;
+11 denied by policy, 12 rolled back, 13 outcome unknown;
 doctor: 0 nothing found, 1 something; status: 0 all RUNNING, 3 some not, 4 unknown or supervisord cannot be asked.`
 
 /** Runs the command line. @returns the exit status */
