@@ -55,8 +55,8 @@ export function effectOf(input: EffectInput): Effect {
       })
     case 'restart': {
       // what a surge group ran is in the program's own group from now on
-      const ran = numbersUp(names, start, up)
-      const had = numbersUp(input.old.names, input.old.start, up)
+      const ran = runningOf(names, start, up)
+      const had = runningOf(input.old.names, input.old.start, up)
       const { steps, deleted } = withoutSurges(input)
       return effect(name, 'restart', names, {
         steps: [...steps, { do: 'replace', group: name, ran, had }],
@@ -88,7 +88,7 @@ export function effectOf(input: EffectInput): Effect {
 }
 
 /** Those of a group whose numbers run, in whichever group. */
-function numbersUp(names: readonly string[], start: number, up: readonly Instance[]): string[] {
+function runningOf(names: readonly string[], start: number, up: readonly Instance[]): string[] {
   return names.filter((_, offset) => up.some(({ index }) => index === start + offset))
 }
 
