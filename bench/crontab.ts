@@ -2,7 +2,7 @@
  * `crontab.put` against `crontab -l | crontab -` of the same crontab, by hand and by one who is root, each when the last
  * write is over a second old. The agent and a cron of its own run in namespaces. Run as root: npx tsx bench/crontab.ts
  */
-import { chmodSync, rmSync } from 'node:fs'
+import { chmodSync, readFileSync, rmSync } from 'node:fs'
 import { setTimeout } from 'node:timers/promises'
 import { type AgentClient, connect } from '../src/client/index.ts'
 import { AgentProcess } from '../test/fixtures/agent-process.ts'
@@ -35,7 +35,12 @@ await bench(async () => {
   chmodSync(place.folder, 0o755)
   const agent = new AgentProcess(place)
   await agent.start({ under: host.under() })
-  atEnd(() => agent.stop())
+  // nsenter only waits for it
+  const pid = Number(readFileSync(`/proc/${agent.pid}/task/${agent.pid}/children`, 'utf8'))
+  atEnd(async () => {
+    process.kill(pid, 'SIGTERM')
+    await agent.daemon.outcome
+  })
   const client = await connect({ url: `unix://${agent.runDir}/admin.sock`, reconnect: false })
   atEnd(() => client.close())
   const figures: string[][] = []

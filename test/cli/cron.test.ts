@@ -6,6 +6,7 @@ import { ejectAll } from '../../src/cli/commands/eject-all.ts'
 import { parseConfig } from '../../src/config.ts'
 import { LOCAL_ADMIN } from '../../src/core/access/local-principals.ts'
 import { offlineCrontabs } from '../../src/core/crontab/stack.ts'
+import { claimFolder } from '../../src/core/host/sole-agent.ts'
 import { Policy } from '../../src/core/policy/policy.ts'
 import { createLogger } from '../../src/logger.ts'
 import { LocalTransport } from '../../src/transports/local.ts'
@@ -168,6 +169,9 @@ await t.test('agent cron', { skip: noCron() }, async (t) => {
       await offline.commit(await offline.prepare({ action: 'put', entry: made }, judge), LOCAL_ADMIN)
     }
     await host.install('two', body('two').replace("'/bin/echo two'", "'/bin/echo two' >>/tmp/log"))
+    const release = claimFolder(stateDir, createLogger('silent'))
+    await t.rejects(ejectAll(away, options), { message: /another agent runs/ }, 'elsewhere than was asked')
+    release()
     t.match(await ejectAll(away, options), {
       ejected: ['one'],
       left: [{ id: 'two', reason: /changed by hand/ }],

@@ -42,7 +42,7 @@ export async function ejectAll(
   } catch (error) {
     if (!existsSync(join(config.stateDir, 'crontabs'))) return { ejected: [], left: [], warnings: [] }
     if (!isAway(error)) throw error
-    return await ejectBy(await ownEjector(config, options))
+    return await withoutAgent(config, options)
   }
   try {
     return await ejectBy({
@@ -71,36 +71,38 @@ async function ejectBy(by: Ejector): Promise<EjectedEntries> {
   return outcome
 }
 
-/** This process, while no agent runs; loaded only then. */
-async function ownEjector(
+/** By this process, and no agent starts meanwhile. What that needs is loaded only then. */
+async function withoutAgent(
   config: EjectConfig,
   { configFile, places }: { configFile: string; places?: Partial<CronPlaces> },
-): Promise<Ejector> {
-  const [{ offlineCrontabs }, { LOCAL_ADMIN: principal }, { Policy }, { createLogger }] = await Promise.all([
-    import('../../core/crontab/stack.ts'),
-    import('../../core/access/local-principals.ts'),
-    import('../../core/policy/policy.ts'),
-    import('../../logger.ts'),
-  ])
+): Promise<EjectedEntries> {
+  const [{ offlineCrontabs }, { LOCAL_ADMIN: principal }, { Policy }, { createLogger }, { claimFolder }] =
+    await Promise.all([
+      import('../../core/crontab/stack.ts'),
+      import('../../core/access/local-principals.ts'),
+      import('../../core/policy/policy.ts'),
+      import('../../logger.ts'),
+      import('../../core/host/sole-agent.ts'),
+    ])
+  const logger = createLogger('warn')
+  const release = claimFolder(config.stateDir, logger)
   const policy = new Policy({
     rules: config.policy,
     file: configFile,
     supervisord: async () => ({ uid: null, searchPath: null }),
   })
-  const crontabs = await offlineCrontabs({
-    ...config,
-    ...config.policy,
-    policy,
-    places,
-    logger: createLogger('warn'),
-  })
-  return {
-    entries: async () => (await crontabs.list(undefined, principal)).entries,
-    async eject(id) {
-      const judge = { principal, enforce: policy.enforce.bind(policy) }
-      const change = await crontabs.prepare({ action: 'eject', id }, judge)
-      return (await crontabs.commit(change, principal)).warnings
-    },
+  try {
+    const crontabs = await offlineCrontabs({ ...config, ...config.policy, policy, places, logger })
+    return await ejectBy({
+      entries: async () => (await crontabs.list(undefined, principal)).entries,
+      async eject(id) {
+        const judge = { principal, enforce: policy.enforce.bind(policy) }
+        const change = await crontabs.prepare({ action: 'eject', id }, judge)
+        return (await crontabs.commit(change, principal)).warnings
+      },
+    })
+  } finally {
+    release()
   }
 }
 
