@@ -205,6 +205,15 @@ await t.test('no program gets the log of another, nor any file that is there', a
   await put({ name: 'web-2' })
   t.pass('its own logs, of a former life or a change that was undone, are its own')
   t.match(await failure(put({ name: 'web-3', stdoutLogfile: log('web-1.log') })), { code: 'POLICY_DENIED' })
+  // two at the same moment, neither of whose files are there yet
+  const racing = { autostart: false, stdoutLogfile: log('racing.log') }
+  const pair = ['web-4', 'web-5'].map((name) =>
+    put({ name, ...racing }).then(
+      () => 'done',
+      ({ code }: { code: string }) => code,
+    ),
+  )
+  t.strictSame((await Promise.all(pair)).toSorted(), ['POLICY_DENIED', 'done'])
   rmSync(log('web-1.log'))
   linkSync(log('db.out'), log('web-1.log'))
   const scale = { name: 'web-1', processes: 1, idempotencyKey: 'log-claims-scale' }
@@ -235,3 +244,24 @@ function under(folder: string): string[] {
     return []
   }
 }
+
+await t.test('no more programs than the host allows, however many are asked for at once', async (t) => {
+  const host = await supervisord(t)
+  const { dispatcher, context } = await parts(t, {
+    url: host.url,
+    policy: { users: ['nobody'], logDirectories: [host.logDir], maxPrograms: 2 },
+  })
+  const panel = context(somebody({ scopes: new Set(['read', 'program']), users: ['nobody'] }))
+  const put = (n: number) => {
+    const definition = { name: `p-${n}`, command: '/bin/sleep 600', user: 'nobody', autostart: false }
+    const call = { definition, verifyMs: 0, idempotencyKey: `many-at-once-${n}` }
+    return dispatcher.dispatch('program.put', call, panel).then(
+      () => 'done',
+      ({ facts }: { facts: { rule: string } }) => facts.rule,
+    )
+  }
+  const outcomes = await Promise.all(Array.from({ length: 4 }, (_, n) => put(n)))
+  const over = 'policy.maxPrograms'
+  t.strictSame(outcomes.toSorted(), ['done', 'done', over, over])
+  t.match(await dispatcher.dispatch('program.list', {}, panel), { programs: { length: 2 } })
+})

@@ -105,7 +105,7 @@ async function foreignLogs(name: string, discovery: Discovery, disk: LogFolders)
 }
 
 /** One file, or one that a rotation makes of the other: `NAME.1`, `NAME.2` and so on. */
-function isSameLog(a: string, b: string): boolean {
+export function isSameLog(a: string, b: string): boolean {
   return a === b || isBackupOf(a, b) || isBackupOf(b, a)
 }
 

@@ -54,6 +54,8 @@ interface Judging {
   site: Site
   before: ProgramState | null
   isNew?: boolean
+  /** New programs of other changes that are under way. */
+  others?: readonly string[]
 }
 
 interface Site {
@@ -80,6 +82,24 @@ export class Preparer {
     const at = all.get(name)
     const state = at ? await stateOf(at, discovery, this.#deps) : null
     return await prepared(await this.#draft(wish, state, { discovery, all, judge }), discovery)
+  }
+
+  /**
+   * Judges a file that is about to be written once more, by what is there by now.
+   * @param others new programs of other changes that are under way
+   * @throws {AgentError} FORBIDDEN, POLICY_DENIED
+   */
+  async confirm(
+    { program, kept }: Prepared['change'],
+    judge: Judge,
+    { discovery, others }: { discovery: Discovery; others: readonly string[] },
+  ): Promise<void> {
+    if (kept === null) return
+    const all = programFiles(discovery)
+    const at = all.get(program)
+    const before = at ? await stateOf(at, discovery, this.#deps) : null
+    const site = { discovery, all, judge }
+    await this.#judged(program, kept.text, { site, before, isNew: at?.source !== 'managed', others })
   }
 
   async #draft(wish: Wish, state: ProgramState | null, site: Site): Promise<Draft> {
@@ -202,12 +222,12 @@ export class Preparer {
   async #judged(
     name: string,
     text: string,
-    { site, before, isNew = before === null }: Judging,
+    { site, before, isNew = before === null, others = [] }: Judging,
   ): Promise<{ text: string; judged: Verdict<ResolvedProgram> }> {
     const { judge, all, discovery } = site
-    const managed = [...all.values()].filter(({ source }) => source === 'managed').length
+    const managed = [...all.values()].flatMap((one) => (one.source === 'managed' ? [one.name] : []))
     const definition = judgeable(name, sectionOf(name, text))
-    const count = isNew ? { count: managed + 1 } : {}
+    const count = isNew ? { count: new Set([...managed, ...others, name]).size } : {}
     const verdict = await this.#deps.policy.judge({ kind: 'program', definition, ...count }, judge.principal)
     const written = verdict.resolved === null ? text : asResolved(name, text, verdict.resolved)
     const claim = { name, section: sectionOf(name, written), discovery, principal: judge.principal }

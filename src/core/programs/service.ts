@@ -24,6 +24,7 @@ import { notFound, type SeenProgram, sectionOf, seenStateOf } from './program-st
 import { assertMine, invalidProgram } from './refusals.ts'
 import type { RevisionStore } from './revisions.ts'
 import type { Trial } from './trial.ts'
+import { UnderWay } from './under-way.ts'
 import { NotUp, rolledBack, verifyUp } from './verify.ts'
 import { shownDefinition, viewOf } from './view.ts'
 
@@ -65,6 +66,7 @@ const VERIFY_MS = 1_000
 export class ProgramService {
   readonly #deps: ProgramServiceDeps
   readonly #mutex = new KeyedMutex()
+  readonly #underWay = new UnderWay()
 
   constructor(deps: ProgramServiceDeps) {
     this.#deps = deps
@@ -196,10 +198,30 @@ export class ProgramService {
     else if (kept !== null) bus.publish('program.applied', { program, action, revision: kept.revision }, by)
   }
 
-  async #commit(made: Prepared, { judge, verifyMs, signal, onProgress }: CommitOptions): Promise<void> {
-    const { runner, revisions, policy, trial, watch, logTail } = this.#deps
+  /** Two changes at the same moment must not take what either would be refused after the other. */
+  async #commit(made: Prepared, options: CommitOptions): Promise<void> {
+    const { program, kept } = made.change
+    await this.#recover(program)
+    const discovery = await this.#deps.discover()
+    const logs = kept ? await logPaths(sectionOf(program, kept.text), discovery) : []
+    const { principal } = options.judge
+    if (this.#underWay.hasLogBeside(program, logs) && !principal.isAbovePolicy)
+      throw new AgentError(
+        'POLICY_DENIED',
+        `${program}: a log file of it is taken by another program at this moment: name a file that is not there yet`,
+        { facts: { rule: 'policy.logDirectories', program } },
+      )
+    const isNew = kept !== null && programFiles(discovery).get(program)?.source !== 'managed'
+    await this.#underWay.during(program, { isNew, logs }, (others) => this.#carryOut(made, others, options))
+  }
+
+  async #carryOut(
+    made: Prepared,
+    others: readonly string[],
+    { judge, verifyMs, signal, onProgress }: CommitOptions,
+  ): Promise<void> {
+    const { runner, revisions, policy, preparer, trial, watch, logTail } = this.#deps
     const { change, expects, startSecs, judged } = made
-    await this.#recover(change.program)
     if (judged && !(await policy.stillHolds(judged)))
       throw new AgentError(
         'POLICY_DENIED',
@@ -207,6 +229,7 @@ export class ProgramService {
         { facts: { rule: 'policy.directories', program: change.program } },
       )
     const discovery = await this.#deps.discover()
+    await preparer.confirm(change, judge, { discovery, others })
     await trial.judge(change, discovery)
     // whatever comes of the change, supervisord makes them, and they stay
     if (change.kept)
