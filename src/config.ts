@@ -17,6 +17,12 @@ import { isLoopback } from './transports/loopback.ts'
 export const DEFAULT_CONFIG = '/etc/supervisor-agent/config.yaml'
 
 const Path = z.string().refine(isAbsolute, 'expected an absolute path')
+/** Of the 107 bytes that the path of a socket may have, the longest name in it takes the rest. */
+const SOCKET_FOLDER_BYTES = 107 - '/listener.sock'.length
+const SocketFolder = Path.refine(
+  (path) => Buffer.byteLength(path) <= SOCKET_FOLDER_BYTES,
+  `expected at most ${SOCKET_FOLDER_BYTES} bytes: sockets lie in it`,
+)
 const PathOrNothing = z
   .string()
   .refine((path) => path === '' || isAbsolute(path), "expected an absolute path or ''")
@@ -78,7 +84,9 @@ export const Config = z.strictObject({
       .default('auto'),
   }),
   listen: section({
-    runDir: Path.default('/run/supervisor-agent').describe('admin.sock, agent.sock and listener.sock'),
+    runDir: SocketFolder.default('/run/supervisor-agent').describe(
+      'admin.sock, agent.sock and listener.sock',
+    ),
     localScopes: z
       .array(Scope.exclude(['admin']))
       .default(['read', 'logs'])

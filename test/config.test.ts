@@ -170,6 +170,10 @@ const bad: Record<string, [string, string]> = {
     '3: listen.host: an address that others can reach needs listen.tls, or tokens could be read on the way',
   ],
   'a relative path': ['stateDir: var/lib', '1: stateDir: expected an absolute path'],
+  'a folder of sockets whose paths no socket can have': [
+    `listen:\n  runDir: /${'d'.repeat(93)}`,
+    '2: listen.runDir: expected at most 93 bytes: sockets lie in it',
+  ],
   'a path from the home folder': ['tokensFile: ~/t.json', '1: tokensFile: expected an absolute path'],
   'a relative path in a list': [
     'policy:\n  directories:\n    - /srv\n    - www',

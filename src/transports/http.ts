@@ -79,8 +79,11 @@ export class HttpTransport {
     this.server.on('drop', (drop) =>
       this.#logger.warn({ address: drop?.remoteAddress }, 'too many connections'),
     )
-    this.server.listen(this.#listen.port, this.#listen.host)
-    await once(this.server, 'listening')
+    const { host, port } = this.#listen
+    this.server.listen(port, host)
+    await once(this.server, 'listening').catch((error: Error) => {
+      throw new Error(`listen.host ${host}, listen.port ${port}: ${error.message}`, { cause: error })
+    })
     const failed = (error: Error) => this.#logger.error({ err: error }, 'cannot accept')
     this.server.on('error', seldom(ACCEPT_MS, failed)) // comes again at once, as long as somebody waits
   }

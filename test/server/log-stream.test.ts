@@ -1,3 +1,5 @@
+import { renameSync, symlinkSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
 import { supervisord } from '../fixtures/supervisord.ts'
 import { until } from '../fixtures/wait.ts'
@@ -35,4 +37,18 @@ await t.test('many logs at once stay under the high mark, but for the piece that
     return new Set(peer.notes('log').flatMap(({ process, text }) => (text ? [process] : []))).size === LOGS
   }, 'the beginning of every log')
   t.ok(most < HIGH + LOG_BYTES + 1000, `${most} bytes waited`)
+})
+
+await t.test('a stream whose logs have all ended takes no place any more', async (t) => {
+  const host = await supervisord(t, { programs: { web: { command: 'sleep 60' } } })
+  const { open } = await parts(t, { url: host.url, limits: { logStreams: 1 } })
+  const peer = open()
+  const log = join(host.logDir, 'web.out')
+  await until(async () => (await peer.call('log.tail', { process: 'web' })).result, 'the log')
+  renameSync(log, `${log}.real`)
+  symlinkSync(`${log}.real`, log)
+  for (const round of [1, 2]) {
+    t.match(await peer.call('log.follow', { select: ['web'] }), { result: { subscription: `l${round}` } })
+    await until(() => peer.notes('log').filter(({ ended }) => ended).length === round, 'its end')
+  }
 })
