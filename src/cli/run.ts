@@ -193,13 +193,16 @@ async function callMethod(
   }
 }
 
+/** Their warnings are among what they print. */
+const PRINTS_WARNINGS: readonly MethodName[] = ['program.plan', 'crontab.plan', 'crontab.preview']
+
 /** That the states are old, what the policy denies to all but this socket, and what was cut. */
 function tellRemarks(method: MethodName, result: Record<string, unknown>): void {
   const { warnings, truncated, ...lists } = result
   const remark = method === 'process.list' ? ageRemark(result as unknown as ResultOf<'process.list'>) : null
   if (remark !== null) process.stderr.write(`agent: ${harmless(remark)}\n`)
-  for (const warning of Array.isArray(warnings) ? warnings : [])
-    process.stderr.write(`warning: ${harmless(String(warning))}\n`)
+  const told = Array.isArray(warnings) && !PRINTS_WARNINGS.includes(method) ? warnings : []
+  for (const warning of told) process.stderr.write(`warning: ${harmless(String(warning))}\n`)
   for (const [name, length] of Object.entries(truncated ?? {})) {
     const shown = lists[name]
     process.stderr.write(

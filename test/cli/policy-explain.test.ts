@@ -48,6 +48,10 @@ await t.test('agent policy explain says what would happen, and does nothing', as
     stderr: /^warning: policy\.readOnly: /,
   })
   t.match(await agent.run('-q', 'start', 'web'), { code: 0, stderr: '' }, 'quiet says no remarks')
+  const job = ['--options', 'php=/bin/cat', '--options', 'timeout=120', '--stdout-logfile', 'NONE']
+  const planned = await agent.run('program', 'plan', 'mail', '--preset', 'laravel-queue', ...job)
+  t.match(planned, { code: 10, stdout: /warning: timeout \(120\) is not below/ })
+  t.equal(planned.stderr, '', 'a plan prints its warnings once')
   t.match(JSON.parse((await agent.run('--json', 'stop', 'web')).stdout), {
     results: [{ ok: true }],
     warnings: [/^policy\.readOnly: process\.stop changes something/],

@@ -7,18 +7,20 @@ import { AgentProcess, agentProcess, launch } from '../fixtures/agent-process.ts
 import { supervisord } from '../fixtures/supervisord.ts'
 import { until } from '../fixtures/wait.ts'
 
-const WRITER = `/bin/sh -c "i=0; while :; do i=$((i+1)); echo line $i; sleep 0.05; done"`
+const NAP = { command: 'sleep 300', startsecs: 0 }
+const LINES = `/bin/sh -c "i=0; while :; do i=$((i+1)); echo line $i; sleep 0.05; done"`
+const WRITER = { command: LINES.replaceAll('%', '%%'), startsecs: 0 }
 
 await t.test('the command line against a running agent', async (t) => {
   const host = await supervisord(t, {
     programs: {
-      web: { command: 'sleep 300' },
-      worker: { command: 'sleep 300', numprocs: 2, process_name: '%(program_name)s_%(process_num)02d' },
-      writer: { command: WRITER.replaceAll('%', '%%') },
+      web: NAP,
+      worker: { ...NAP, numprocs: 2, process_name: '%(program_name)s_%(process_num)02d' },
+      writer: WRITER,
       rude: { command: `/bin/sh -c "printf '\\033[31mred\\033[0m \\007\\n'; exec sleep 300"` },
       broken: { command: `/bin/sh -c "echo out of memory >&2; exit 12"`, autostart: false, startretries: 0 },
       slow: { command: 'sleep 300', autostart: false, startsecs: 60 },
-      silent: { command: 'sleep 300', stdout_logfile: 'NONE', stderr_logfile: 'NONE' },
+      silent: { ...NAP, stdout_logfile: 'NONE', stderr_logfile: 'NONE' },
     },
   })
   const agent = await agentProcess(t, host, { listener: true })
@@ -153,7 +155,7 @@ await t.test('the command line against a running agent', async (t) => {
   })
 
   await t.test('logs -f --both ends with its last log, and tells which there are not', async (t) => {
-    host.writeProgram('short', { command: WRITER.replaceAll('%', '%%'), stderr_logfile: 'NONE' })
+    host.writeProgram('short', { ...WRITER, stderr_logfile: 'NONE' })
     t.match(await agent.run('supervisor', 'update', 'short'), { code: 0 })
     await until(async () => (await agent.run('status', 'short')).code === 0, 'short to run')
     const tokenFile = join(host.folder, 'reader')
@@ -172,15 +174,14 @@ await t.test('the command line against a running agent', async (t) => {
   })
 
   await t.test('logs -f goes on over an update of its group, and ends when that is removed', async (t) => {
-    const program = { command: WRITER.replaceAll('%', '%%') }
     const update = () => agent.run('supervisor', 'update', 'leaver')
-    host.writeProgram('leaver', program)
+    host.writeProgram('leaver', WRITER)
     t.match(await update(), { code: 0 })
     await until(async () => (await agent.run('status', 'leaver')).code === 0, 'leaver to run')
     const following = launch(['--config', agent.configFile, 'logs', '-f', 'leaver'])
     t.teardown(() => following.child.kill('SIGKILL'))
     await until(() => following.stdout().includes('line'), 'its line')
-    host.writeProgram('leaver', { ...program, priority: 5 })
+    host.writeProgram('leaver', { ...WRITER, priority: 5 })
     t.match(await update(), { code: 0, stdout: /leaver: changed/ })
     const { length } = following.stdout()
     await until(() => following.stdout().length > length + 500, 'more lines')
@@ -285,7 +286,7 @@ await t.test('the command line against a running agent', async (t) => {
       (JSON.parse((await agent.run('--json', 'status', name)).stdout) as { processes: { pid: number }[] })
         .processes[0]?.pid
     const before = await pid('web')
-    host.writeProgram('fresh', { command: 'sleep 300' })
+    host.writeProgram('fresh', NAP)
     t.match(await agent.run('supervisor', 'reread'), { code: 0, stdout: 'fresh: added\n' })
     t.match(await agent.run('supervisor', 'update', 'fresh'), { code: 0, stdout: 'fresh: added\n' })
     await until(async () => (await agent.run('status', 'fresh')).code === 0, 'fresh to run')
@@ -324,7 +325,7 @@ await t.test('the command line against a running agent', async (t) => {
 })
 
 await t.test('without a running agent', async (t) => {
-  const host = await supervisord(t, { programs: { web: { command: 'sleep 300' } } })
+  const host = await supervisord(t, { programs: { web: NAP } })
   const agent = new AgentProcess(host)
 
   await t.test('status says so and exits 4', async (t) => {
