@@ -41,6 +41,8 @@ const NEXT_MAX = 5
 
 export class CrontabService {
   readonly #deps: CrontabServiceDeps
+  /** New entries that are being written. */
+  readonly #adding = new Set<string>()
 
   constructor(deps: CrontabServiceDeps) {
     this.#deps = deps
@@ -127,7 +129,7 @@ export class CrontabService {
   ): Promise<{ entry: Entry | null; warnings: string[] }> {
     const { store, drift, policy, bus } = this.#deps
     const { user, id, action, actor } = change
-    return await store.alone(user, async () => {
+    const task = async () => {
       for (const judged of change.judged)
         if (!(await policy.stillHolds(judged)))
           throw new AgentError(
@@ -156,7 +158,30 @@ export class CrontabService {
             : []),
         ],
       }
-    })
+    }
+    return await store.alone(user, () => this.#counted(change, principal, task))
+  }
+
+  /** Runs a task that writes; a new entry is counted with those made at the same moment. @throws {AgentError} POLICY_DENIED */
+  async #counted<T>(
+    { user, id, seen, entry }: CrontabChange,
+    principal: Principal,
+    task: () => Promise<T>,
+  ): Promise<T> {
+    const { policy, records } = this.#deps
+    if (id === null || entry === null || seen !== null || records.ownerOf(id) !== undefined)
+      return await task()
+    const { schedule, command, env } = entry
+    const others = [...this.#adding].filter((one) => records.ownerOf(one) === undefined)
+    const count = records.count + others.length + 1
+    this.#adding.add(id)
+    try {
+      const subject = { kind: 'cron' as const, entry: { user, schedule, command, env }, count }
+      await policy.enforce(policy.judge(subject, principal))
+      return await task()
+    } finally {
+      this.#adding.delete(id)
+    }
   }
 
   async #write(change: CrontabChange): Promise<Written> {

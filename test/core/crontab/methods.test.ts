@@ -153,6 +153,15 @@ await t.test(
       rule: 'policy.maxCronEntries',
     })
     t.match(await dispatcher.dispatch('crontab.list', { user: 'root' }, panel), { entries: { length: 1 } })
+    const end = { id: (first['entry'] as { id: string }).id, idempotencyKey: 'key-of-the-end' }
+    await dispatcher.dispatch('crontab.delete', end, panel)
+    const both = ['key-of-three', 'key-of-four'].map((key) =>
+      put(key).then(
+        () => 'done',
+        ({ facts }: { facts: { rule: string } }) => facts.rule,
+      ),
+    )
+    t.strictSame((await Promise.all(both)).toSorted(), ['done', 'policy.maxCronEntries'], 'at one moment too')
   },
 )
 
