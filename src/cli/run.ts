@@ -167,7 +167,7 @@ async function callMethod(
   const { timeoutMs: _each, ...unhurried } = globals
   const client = await openClient(isTheirs ? unhurried : globals, { reconnect: false })
   const cancel = new AbortController()
-  const interrupt = () => cancel.abort()
+  const interrupt = () => cancel.abort(new AgentError('CANCELLED', 'cancelled; what was begun goes on'))
   process.once('SIGINT', interrupt)
   const progress = showProgress(globals)
   try {

@@ -94,13 +94,23 @@ await t.test(
 )
 
 await t.test('states that are old are said to be, however they are asked for', async (t) => {
-  const host = await supervisord(t, { programs: { web: { command: 'sleep 300' } } })
+  const slow = { command: 'sleep 300', autostart: false, startsecs: 60 }
+  const host = await supervisord(t, { programs: { web: { command: 'sleep 300' }, slow } })
   const agent = await agentProcess(t, host)
-  await host.kill('SIGKILL')
   const fast = () => launch(['--socket', join(agent.runDir, 'admin.sock'), 'status']).outcome
+  await t.test('first, Ctrl-C ends a wait and not what was begun', async (t) => {
+    const starting = launch(['--config', agent.configFile, '--json', 'start', 'slow'])
+    await until(async () => /slow +STARTING/.test((await fast()).stdout), 'the start')
+    starting.child.kill('SIGINT')
+    const { code, stdout, stderr } = await starting.outcome
+    t.match({ code, stderr }, { code: 1, stderr: 'agent: cancelled; what was begun goes on\n' })
+    t.match(JSON.parse(stdout), { error: { data: { name: 'CANCELLED' } } })
+    t.match((await fast()).stdout, /slow +STARTING/)
+  })
+  await host.kill('SIGKILL')
   const stderr = /^agent: supervisord is unreachable: .*nobody listens there/
   await until(async () => stderr.test((await fast()).stderr), 'the agent to know')
-  t.match(await agent.run('status'), { code: 4, stdout: /^web +/, stderr })
+  t.match(await agent.run('status'), { code: 4, stdout: /^web +/m, stderr })
   t.match(await agent.run('status', '-q'), { code: 4, stderr: '' })
 })
 
