@@ -6,7 +6,7 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout } from 'node:timers/promises'
 import { median, printTable, spread, verdict } from './lib/figures.ts'
-import { atEnd, bench, cpuSecondsOf } from './lib/host.ts'
+import { AS_DAEMON, AS_OTHERS, atEnd, bench, cpuSecondsOf } from './lib/host.ts'
 
 const SUBSCRIBERS = 100
 const ROUNDS = 5
@@ -22,8 +22,8 @@ interface Side {
 }
 
 await bench(async () => {
-  const ours = await startSide(new URL('./lib/fan-out-server.ts', import.meta.url))
-  const bare = await startSide(new URL('./lib/fan-out-bare.ts', import.meta.url))
+  const ours = await startSide(new URL('./lib/fan-out-server.ts', import.meta.url), AS_DAEMON)
+  const bare = await startSide(new URL('./lib/fan-out-bare.ts', import.meta.url), AS_OTHERS)
   for (let round = -1; round < ROUNDS; round++)
     for (const side of [ours, bare]) {
       const { rate, cost } = await measure(side)
@@ -47,10 +47,10 @@ await bench(async () => {
   )
 })
 
-async function startSide(file: URL): Promise<Side> {
-  const server = start(file)
+async function startSide(file: URL, options: typeof AS_DAEMON): Promise<Side> {
+  const server = start(file, options)
   const [ready] = (await once(server, 'message')) as [{ port: number; tokens: string[] }]
-  const clients = start(new URL('./lib/fan-out-clients.ts', import.meta.url))
+  const clients = start(new URL('./lib/fan-out-clients.ts', import.meta.url), AS_OTHERS)
   clients.send({ ...ready, subscribers: SUBSCRIBERS })
   await once(clients, 'message')
   // the server goes on as the slowest subscriber does
@@ -86,8 +86,8 @@ function counted(clients: ChildProcess): Promise<number> {
   })
 }
 
-function start(file: URL): ChildProcess {
-  const child = fork(file, { execArgv: ['--import', 'tsx'] })
+function start(file: URL, options: typeof AS_DAEMON): ChildProcess {
+  const child = fork(file, options)
   atEnd(() => child.kill())
   return child
 }

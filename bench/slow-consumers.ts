@@ -10,7 +10,7 @@ import { join } from 'node:path'
 import { WebSocket } from 'ws'
 import { until } from '../test/fixtures/wait.ts'
 import { median, printTable, quantile, say, spread, verdict } from './lib/figures.ts'
-import { atEnd, bench, COMMAND_ENV, memoryOf } from './lib/host.ts'
+import { AS_DAEMON, atEnd, bench, memoryOf } from './lib/host.ts'
 
 const STALLED = 10
 const EVENTS = 100_000
@@ -73,8 +73,9 @@ async function round(stalled: number): Promise<Round> {
   const folder = mkdtempSync(join(tmpdir(), 'bench-slow-'))
   atEnd(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }))
   const script = new URL('../test/e2e/event-host.ts', import.meta.url).pathname
-  const args = ['--import', 'tsx', script, folder, '0', String(EVENTS), String(AT_ONCE)]
-  const host = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'], env: COMMAND_ENV })
+  const { execArgv, env } = AS_DAEMON
+  const args = [...execArgv, script, folder, '0', String(EVENTS), String(AT_ONCE)]
+  const host = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'], env })
   atEnd(() => host.kill('SIGKILL'))
   const [line] = (await once(host.stdout, 'data')) as [Buffer]
   const { port, token } = JSON.parse(line.toString()) as { port: number; token: string }

@@ -5,6 +5,7 @@ import { cpSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeF
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
+import { V8_FLAGS } from '../../src/cli/plain-daemon.ts'
 import { type AgentClient, connect } from '../../src/client/index.ts'
 import { type Settings, Supervisord, type SupervisordOptions } from '../../test/fixtures/supervisord.ts'
 import { until } from '../../test/fixtures/wait.ts'
@@ -19,13 +20,13 @@ const START_MS = 120_000
  * start of Node.js.
  */
 export const COMMAND_ENV = { PATH: process.env['PATH'] ?? '/usr/bin:/bin' }
-/** As in systemd/supervisor-agent.service. */
-const UNIT_ENV = {
-  ...COMMAND_ENV,
-  NODE_ENV: 'production',
-  NODE_OPTIONS: '--max-old-space-size=256 --disable-proto=delete',
-  MALLOC_TRIM_THRESHOLD_: '131072',
-}
+const UNIT = new URL('../../systemd/supervisor-agent.service', import.meta.url)
+/** What the unit adds to the environment. */
+const UNIT_ENV = { ...COMMAND_ENV, ...environmentOf(readFileSync(UNIT, 'utf8')) }
+/** For a part of the daemon that runs alone, from its sources: what the daemon gives to Node.js. */
+export const AS_DAEMON = { execArgv: [...V8_FLAGS, '--import', 'tsx'], env: UNIT_ENV }
+/** For a part of a bench that is not ours. */
+export const AS_OTHERS = { execArgv: ['--import', 'tsx'], env: COMMAND_ENV }
 
 const started: { stop(): unknown }[] = []
 
@@ -197,4 +198,16 @@ export function cpuSecondsOf(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   return (Number(fields[11]) + Number(fields[12])) / 100
+}
+
+/** The variables of all `Environment=` lines of a unit; a word with spaces stands in quotes. */
+function environmentOf(unit: string): Record<string, string> {
+  const lines = unit.matchAll(/^Environment=(.*)$/gm)
+  const words = [...lines].flatMap(([, line = '']) => line.match(/"[^"]*"|\S+/g) ?? [])
+  return Object.fromEntries(
+    words.map((word) => {
+      const [name = '', ...value] = word.replaceAll('"', '').split('=')
+      return [name, value.join('=')]
+    }),
+  )
 }

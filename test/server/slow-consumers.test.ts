@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { WebSocket } from 'ws'
+import { V8_FLAGS } from '../../src/cli/plain-daemon.ts'
 import { connect } from '../../src/client/index.ts'
 import { usageOf } from '../fixtures/usage.ts'
 import { until } from '../fixtures/wait.ts'
@@ -21,7 +22,7 @@ await t.test(`${STALLED} readers that stall while ${EVENTS} events are published
   const folder = mkdtempSync(join(tmpdir(), 'slow-'))
   t.teardown(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }))
   const script = join(import.meta.dirname, '../e2e/event-host.ts')
-  const args = ['--import', 'tsx', script, folder, '0', String(EVENTS), String(AT_ONCE)]
+  const args = [...V8_FLAGS, '--import', 'tsx', script, folder, '0', String(EVENTS), String(AT_ONCE)]
   const host = spawn(process.execPath, args, {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: { PATH: process.env['PATH'] ?? '', NODE_OPTIONS: '' },
