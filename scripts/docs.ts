@@ -248,11 +248,13 @@ function leaves(
 }
 
 function optionsTable(command: Command): string {
-  const rows = command.options.map(({ flags, description, mandatory, argChoices }) => {
-    const choices = argChoices ? `one of ${argChoices.join(', ')}` : ''
-    const meaning = [mandatory ? 'needed' : '', choices, description].filter(Boolean).join('; ')
-    return [`\`${flags.replaceAll('|', '\\|')}\``, meaning.replaceAll('|', '\\|')]
-  })
+  const rows = command.options
+    .filter(({ hidden }) => !hidden)
+    .map(({ flags, description, mandatory, argChoices }) => {
+      const choices = argChoices ? `one of ${argChoices.join(', ')}` : ''
+      const meaning = [mandatory ? 'needed' : '', choices, description].filter(Boolean).join('; ')
+      return [`\`${flags.replaceAll('|', '\\|')}\``, meaning.replaceAll('|', '\\|')]
+    })
   return rows.length === 0 ? '' : `\n${table(['option', 'meaning'], rows)}`
 }
 

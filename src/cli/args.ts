@@ -5,6 +5,7 @@ import { METHODS } from '../methods/index.ts'
 import { jsonSchema } from '../methods/openrpc.ts'
 import type { CliSpec } from '../protocol/method.ts'
 import { FROM_FILE, pair, plain, variablesIn, withBody } from './body.ts'
+import { ENTRY_TIMEOUT } from './own-flags.ts'
 
 interface Property {
   type?: string
@@ -72,6 +73,8 @@ function addMethodCommand(
         required.includes(key) && !body,
       ))
         command.addOption(option)
+  if (body?.properties?.['timeoutMs'])
+    command.addOption(new Option(`${ENTRY_TIMEOUT} <n>`).argParser(wholeNumber).hideHelp())
   if (body)
     command.option('--file <path>', `the ${cli.body} as JSON or YAML, - for stdin; a flag wins over it`)
   command.action(async (...args: unknown[]) => {
@@ -85,9 +88,10 @@ function addMethodCommand(
     })
     const options = command.opts<Record<string, unknown>>()
     for (const key of Object.keys(properties)) {
-      const value = FROM_FILE.has(key) ? variablesOf(options[`${key}File`]) : options[key]
+      const value = FROM_FILE.has(key) ? variablesOf(options[`${key}File`]) : valueOf(key, options)
       if (value !== undefined && !positional.includes(key)) params[key] = value
     }
+    if (options['entryTimeoutMs'] !== undefined) params['timeoutMs'] = options['entryTimeoutMs']
     const file = options['file']
     // what a file may say need not be said by a flag
     const missing =
@@ -107,6 +111,13 @@ function addMethodCommand(
           }),
     )
   })
+}
+
+/** `--no-overlap` is the key noOverlap here, and to commander it is overlap that is false. */
+function valueOf(key: string, options: Record<string, unknown>): unknown {
+  const [, letter, rest] = /^no([A-Z])(.*)$/.exec(key) ?? []
+  if (letter === undefined || rest === undefined) return options[key]
+  return options[letter.toLowerCase() + rest] === false ? true : options[key]
 }
 
 function variablesOf(path: unknown): Record<string, string> | undefined {

@@ -5,6 +5,7 @@ import { agentVersion } from '../version.ts'
 import { addMethodCommands, addSetCommand, type CallMethod, commandAt, wholeNumber } from './args.ts'
 import { completionScript } from './commands/completion.ts'
 import { deadlineOf, type Globals, openClient } from './globals.ts'
+import { withOwnFlags } from './own-flags.ts'
 import { print } from './print.ts'
 import { showProgress } from './progress.ts'
 import { report, wantsJson } from './report.ts'
@@ -27,7 +28,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     status = code
   })
   try {
-    await program.parseAsync(argv, { from: 'user' })
+    await program.parseAsync(withOwnFlags(argv), { from: 'user' })
     return status
   } catch (error) {
     return report(error, { isJson: wantsJson(argv) })

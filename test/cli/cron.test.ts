@@ -84,6 +84,8 @@ await t.test('agent cron', { skip: noCron() }, async (t) => {
         t.match(stdout, /^\+\* \* \* \* \* .* 'cd \/srv\/shop && php artisan schedule:run'$/m)
         t.notMatch(body(), 'artisan', 'a plan does nothing')
       }
+      if (words[1] === 'add' && words[3] === 'report')
+        t.match(body(), / -o -t 600 report -- /, "a flag behind the command is the entry's")
       if (words[1] === 'add' && words[3] === 'scheduler') {
         t.match(body(), /cronrun .* scheduler -- 'cd \/srv\/shop && php artisan schedule:run'\n/)
         t.match(await agent('cron', 'plan', ...words.slice(2)), {
@@ -145,6 +147,10 @@ await t.test('agent cron', { skip: noCron() }, async (t) => {
       code: 1,
       stderr: /options\.folder: /,
     })
+    const bounded = ['cron', 'plan', '--file', file, '--timeout-ms']
+    t.match(await agent('--timeout-ms', '30000', ...bounded.slice(0, -1)), { stdout: /cronrun -s \S+ filed/ })
+    t.match(await agent('--timeout-ms', '30000', ...bounded, '5000'), { stdout: /cronrun -s \S+ -t 5 filed/ })
+    t.match(await agent(...bounded, '1500'), { code: 1, stderr: /timeoutMs: whole seconds/ })
     t.match(await agent('cron', 'presets', 'none'), { code: 1, stderr: /there is no preset none/ })
   })
 

@@ -5,7 +5,7 @@ import { UsageError } from '../globals.ts'
 export function completionScript(program: Command, shell: string): string {
   const words = new Map<string, string[]>()
   const visit = (command: Command, path: string) => {
-    const flags = command.options.flatMap(({ long }) => (long ? [long] : []))
+    const flags = command.options.flatMap(({ long, hidden }) => (long && !hidden ? [long] : []))
     words.set(path, [...command.commands.map((child) => child.name()), ...flags])
     for (const child of command.commands) visit(child, `${path} ${child.name()}`.trim())
   }

@@ -26,6 +26,8 @@ export function installObstacles(bytes: Buffer): string[] {
   const last = lines.at(-1) ?? ''
   const { kind } = readLine(bare(last))
   if (last !== '' && !last.endsWith('\n') && kind !== 'comment')
-    obstacles.push('its last line has no end: cron refuses that, and does not run that line now')
+    obstacles.push(
+      'its last line has no end: cron refuses that, and does not run that line now; crontab -e, and a newline there, puts it right',
+    )
   return obstacles
 }
