@@ -7,6 +7,7 @@ import { Accounts } from '../policy/accounts.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { SupervisorStack } from '../supervisor/stack.ts'
 import { ChangeRunner } from './change-runner.ts'
+import { Commits } from './commits.ts'
 import { GracefulVerbs } from './graceful.ts'
 import { IntentStore } from './intent.ts'
 import { keepRevisions, unkeepRevisions } from './keep.ts'
@@ -35,6 +36,7 @@ export class ProgramStack {
   readonly upkeep: Upkeep
   readonly graceful: GracefulVerbs
   readonly quarantine: Quarantine
+  readonly #commits: Commits
 
   constructor({ supervisor, policy, presets, runAs, bus, stateDir, logFolder, logger }: ProgramStackDeps) {
     const { table, groups, steps, watch, connection } = supervisor
@@ -51,22 +53,20 @@ export class ProgramStack {
       onFiles,
       keep: (intent) => keepRevisions(revisions, intent),
       unkeep: (intent) => unkeepRevisions(revisions, intent),
-      stands: (intent) => this.service.stands(intent),
+      stands: (intent) => this.#commits.stands(intent),
       logger,
     })
-    this.service = new ProgramService({
-      preparer: new Preparer({ table, revisions, policy, presets, logFolder }),
+    const trial = new Trial({ accounts })
+    const preparer = new Preparer({ table, revisions, policy, presets, logFolder })
+    this.#commits = new Commits({
+      preparer,
       runner,
       intents,
       revisions,
-      trial: new Trial({ accounts }),
+      trial,
       policy,
-      connection,
-      table,
       watch,
       bus,
-      presets,
-      logFolder,
       discover,
       logTail: async (process) => {
         // one that has just come is not known with its log files yet
@@ -74,6 +74,17 @@ export class ProgramStack {
         const entry = table.get(process)
         return (entry && supervisor.logs.crashTail(entry)) ?? ''
       },
+    })
+    this.service = new ProgramService({
+      preparer,
+      commits: this.#commits,
+      revisions,
+      trial,
+      connection,
+      table,
+      presets,
+      logFolder,
+      discover,
     })
     this.graceful = new GracefulVerbs({ table, revisions, presets, policy, runAs, discover })
     this.quarantine = new Quarantine({ accounts, table, discover, onFiles })
@@ -83,7 +94,7 @@ export class ProgramStack {
       runner,
       bus,
       discover,
-      alone: (program, task) => this.service.alone(program, task),
+      alone: (program, task) => this.#commits.alone(program, task),
       logger,
     })
     supervisor.onUp(() => this.recover())
@@ -91,13 +102,13 @@ export class ProgramStack {
 
   /** To be called before supervisord is asked for the first time. */
   async start(): Promise<void> {
-    await this.service.undoFiles()
+    await this.#commits.undoFiles()
     this.upkeep.start()
   }
 
   /** Ends what an end in the middle of a change left. */
   async recover(): Promise<void> {
-    await this.service.recover()
+    await this.#commits.recover()
     await this.upkeep.fold()
   }
 
