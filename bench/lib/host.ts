@@ -8,6 +8,7 @@ import { promisify } from 'node:util'
 import { V8_FLAGS } from '../../src/cli/plain-daemon.ts'
 import { type AgentClient, connect } from '../../src/client/index.ts'
 import { type Settings, Supervisord, type SupervisordOptions } from '../../test/fixtures/supervisord.ts'
+import { UNIT_ENV } from '../../test/fixtures/unit.ts'
 import { until } from '../../test/fixtures/wait.ts'
 
 const run = promisify(execFile)
@@ -20,11 +21,10 @@ const START_MS = 120_000
  * start of Node.js.
  */
 export const COMMAND_ENV = { PATH: process.env['PATH'] ?? '/usr/bin:/bin' }
-const UNIT = new URL('../../systemd/supervisor-agent.service', import.meta.url)
-/** What the unit adds to the environment. */
-const UNIT_ENV = { ...COMMAND_ENV, ...environmentOf(readFileSync(UNIT, 'utf8')) }
+/** What the unit starts the daemon with. */
+const DAEMON_ENV = { ...COMMAND_ENV, ...UNIT_ENV }
 /** For a part of the daemon that runs alone, from its sources: what the daemon gives to Node.js. */
-export const AS_DAEMON = { execArgv: [...V8_FLAGS, '--import', 'tsx'], env: UNIT_ENV }
+export const AS_DAEMON = { execArgv: [...V8_FLAGS, '--import', 'tsx'], env: DAEMON_ENV }
 /** For a part of a bench that is not ours. */
 export const AS_OTHERS = { execArgv: ['--import', 'tsx'], env: COMMAND_ENV }
 
@@ -113,7 +113,7 @@ export class BenchAgent {
       process.execPath,
       [...this.#nodeFlags, this.#script, '--config', this.config, 'daemon'],
       {
-        env: UNIT_ENV,
+        env: DAEMON_ENV,
         stdio: ['ignore', log, log],
       },
     )
@@ -198,16 +198,4 @@ export function cpuSecondsOf(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   return (Number(fields[11]) + Number(fields[12])) / 100
-}
-
-/** The variables of all `Environment=` lines of a unit; a word with spaces stands in quotes. */
-function environmentOf(unit: string): Record<string, string> {
-  const lines = unit.matchAll(/^Environment=(.*)$/gm)
-  const words = [...lines].flatMap(([, line = '']) => line.match(/"[^"]*"|\S+/g) ?? [])
-  return Object.fromEntries(
-    words.map((word) => {
-      const [name = '', ...value] = word.replaceAll('"', '').split('=')
-      return [name, value.join('=')]
-    }),
-  )
 }
