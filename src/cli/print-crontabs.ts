@@ -1,11 +1,10 @@
 // How crontab entries look on a terminal.
 import type { ResultOf } from '../methods/index.ts'
-import { paint } from './paint.ts'
+import { presetText, warningText } from './print-presets.ts'
 import { colouredDiff } from './print-programs.ts'
 import { harmless, table } from './text.ts'
 
 type Changed = ResultOf<'crontab.put'>
-type Preset = ResultOf<'crontab.presets'>['presets'][number]
 
 const COMMAND_MAX = 60
 
@@ -31,7 +30,13 @@ export const crontabPrinters = {
     ].join(''),
   'crontab.presets': ({ presets }: ResultOf<'crontab.presets'>) =>
     presets.length === 1 || presets.some(({ command }) => command !== undefined)
-      ? presets.map(presetText).join('\n')
+      ? presets
+          .map((one) => {
+            const { schedule, command } = one
+            const shown = presetText(one, `schedule: ${schedule}`)
+            return command === undefined ? shown : `${shown}\n${harmless(command)}\n`
+          })
+          .join('\n')
       : table(
           ['PRESET', 'TITLE', 'SCHEDULE'],
           presets.map(({ preset, title, schedule }) => [preset, title, schedule]),
@@ -68,28 +73,6 @@ function changed({ entry }: Changed): string {
   const { id = '-', name, user, schedule, enabled, revision, next } = entry
   const when = enabled ? (next?.[0] ? `next at ${next[0]}` : schedule) : 'disabled'
   return `${harmless(`${id} ${name}: ${user}, ${schedule}, ${when}, revision ${revision}`)}\n`
-}
-
-function presetText({ preset, title, schedule, schema, warnings, command }: Preset): string {
-  const properties = Object.entries(schema['properties'] ?? {}) as [
-    string,
-    { default?: unknown; description?: string },
-  ][]
-  const options = table(
-    ['OPTION', 'DEFAULT', ''],
-    properties.map(([name, { default: byDefault, description = '' }]) => [
-      name,
-      byDefault === undefined ? '-' : JSON.stringify(byDefault),
-      description,
-    ]),
-  )
-  const head = `${paint('cyan', harmless(preset))}: ${harmless(title)}\nschedule: ${harmless(schedule)}\n`
-  const example = command === undefined ? [] : [`\n${harmless(command)}\n`]
-  return [head, '\n', options, ...warnings.map(warningText), ...example].join('')
-}
-
-function warningText(text: string): string {
-  return `${paint('yellow', 'warning')}: ${harmless(text)}\n`
 }
 
 function shortened(command: string): string {

@@ -3,14 +3,11 @@
 import { stringify } from 'yaml'
 import type { ResultOf } from '../methods/index.ts'
 import { paint } from './paint.ts'
+import { presetText } from './print-presets.ts'
 import { harmless, table } from './text.ts'
 
 type Changed = ResultOf<'program.put'>
 type Preset = ResultOf<'program.presets'>['presets'][number]
-interface Property {
-  default?: unknown
-  description?: string
-}
 type Action = Changed['actions'][number]
 
 const NAMES_MAX = 6
@@ -42,7 +39,13 @@ export const programPrinters = {
   },
   'program.presets': ({ presets }: ResultOf<'program.presets'>) =>
     presets.length === 1 || presets.some(({ stanza }) => stanza !== undefined)
-      ? presets.map(presetText).join('\n')
+      ? presets
+          .map((one) => {
+            const { graceful, stanza } = one
+            const shown = presetText(one, `graceful restart: ${verbText(graceful)}`)
+            return stanza === undefined ? shown : `${shown}\n${lines(stanza)}`
+          })
+          .join('\n')
       : table(
           ['PRESET', 'TITLE', 'GRACEFUL'],
           presets.map(({ preset, title, graceful }) => [preset, title, verbText(graceful)]),
@@ -90,21 +93,6 @@ export const programPrinters = {
         current ? 'current' : '',
       ]),
     ),
-}
-
-function presetText({ preset, title, schema, graceful, warnings, stanza }: Preset): string {
-  const properties = Object.entries(schema['properties'] ?? {}) as [string, Property][]
-  const options = table(
-    ['OPTION', 'DEFAULT', ''],
-    properties.map(([name, { default: byDefault, description = '' }]) => [
-      name,
-      byDefault === undefined ? '-' : JSON.stringify(byDefault),
-      description,
-    ]),
-  )
-  const notes = warnings.map((text) => `${paint('yellow', 'warning')}: ${harmless(text)}\n`)
-  const head = `${paint('cyan', harmless(preset))}: ${harmless(title)}\ngraceful restart: ${harmless(verbText(graceful))}\n`
-  return [head, '\n', options, ...notes, ...(stanza === undefined ? [] : ['\n', lines(stanza)])].join('')
 }
 
 function verbText(graceful: Preset['graceful']): string {
