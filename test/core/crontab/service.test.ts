@@ -277,6 +277,25 @@ await t.test('copies of what was before each write', { skip }, async (t) => {
   })
 })
 
+await t.test(
+  'a copy is judged as it stands, a line of ours as a person changed it too',
+  { skip },
+  async (t) => {
+    const { host, put, apply, service, body } = await crontabs(t, { policy: { commands: ['/bin/true'] } })
+    const made = await put()
+    await host.install('alice', body()?.replace("'/bin/true'", "'/bin/false'") ?? '')
+    const seen = await service.find(made.id)
+    await apply({ action: 'put', entry: definition({ id: made.id }), ifRevision: seen?.revision })
+    t.match(body(), /'\/bin\/true'/)
+    const before = body()
+    const [copy] = await service.backups('alice')
+    await t.rejects(apply({ action: 'restore', user: 'alice', backup: copy?.backup ?? '' }), {
+      code: 'POLICY_DENIED',
+    })
+    t.equal(body(), before, 'and nothing has changed')
+  },
+)
+
 await t.test('two calls at once, and a person who writes all the time', { skip }, async (t) => {
   const { host, put, body, events, service } = await crontabs(t)
   const names = ['One', 'Two', 'Three']
