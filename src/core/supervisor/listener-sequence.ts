@@ -68,13 +68,18 @@ export class PoolSequence {
 
   /** Counts an event that came and could not be dealt with. */
   drop({ poolSerial }: Numbered): PoolGap {
-    this.lost++
+    this.#count(1)
     return { expected: poolSerial, got: poolSerial + 1 }
+  }
+
+  /** It stays a number that JSON can carry, whatever numbers the listener's socket was told. */
+  #count(lost: number): void {
+    this.lost = Math.min(this.lost + lost, Number.MAX_SAFE_INTEGER)
   }
 
   #gap(expected: number, got: number): PoolGap | null {
     if (got === expected) return null
-    this.lost += got - expected
+    this.#count(got - expected)
     return { expected, got }
   }
 }

@@ -126,6 +126,18 @@ await t.test('a consumer that fails loses its event, not the stream', async (t) 
   shim.destroy()
 })
 
+await t.test('numbers that no supervisord counts to leave a number of lost events', async (t) => {
+  const socketPath = join(scratch(t), 'l.sock')
+  const watcher = await agent(t, socketPath)
+  const events = Array.from({ length: 24 }, (_, i) =>
+    frame('type:x\n', { serial: i + 1, poolSerial: i % 2 === 0 ? 0 : 999_999_999_999_999 }),
+  )
+  const shim = rawShim(socketPath, hello({ ready: true }) + events.join(''))
+  await until(() => watcher.gaps.length === 12, 'twelve gaps')
+  t.equal(watcher.server.status().lost, Number.MAX_SAFE_INTEGER)
+  shim.destroy()
+})
+
 await t.test('a position carries the count over a restart of the agent', async (t) => {
   const position = { supervisord: 4000, started: 77, serial: 20, poolSerial: 10 }
   const cases = [
