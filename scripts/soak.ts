@@ -39,11 +39,16 @@ if (!(seconds > 0) || !Number.isSafeInteger(seed))
 
 const undo: (() => unknown)[] = []
 const scope = { teardown: (task: () => unknown) => void undo.push(task) }
+const endAll = async () => {
+  for (const task of undo.splice(0).toReversed()) await task()
+}
+// what was started ends with a run that is cut short, too
+process.once('SIGINT', () => void endAll().finally(() => process.exit(130)))
 if (!values.steps) say(`${seconds} s with seed ${seed}`)
 try {
   process.exitCode = (await (values.steps ? everyStep() : values.chaos ? chaos() : frames())) ? 0 : 1
 } finally {
-  for (const task of undo.toReversed()) await task()
+  await endAll()
 }
 
 /** @returns whether nothing was found */
