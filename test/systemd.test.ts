@@ -52,6 +52,7 @@ for (const [directive, values] of Object.entries(pinned))
 await t.test('the unit may write what it needs and nothing more', async (t) => {
   t.same(unit.get('Service.ProtectSystem'), ['strict'])
   t.same(unit.get('Service.ReadWritePaths'), [
+    '-/etc/supervisor/conf.d -/etc/supervisord.d',
     '-/var/spool/supervisor-agent',
     '-/var/spool/cron',
     '-/var/log/supervisor',
