@@ -44,7 +44,7 @@ export function isRemnant(lines: readonly string[], at: number): boolean {
   if (markerOf(line) !== null || jobOf(line) !== null) return true
   const id = jobOf(below)
   if (id !== null && line.startsWith(`# ${id} `)) return true
-  return at === 0 && unixed(line) === '' && markerOf(below)?.kind === 'begin'
+  return unixed(line) === '' && markerOf(below)?.kind === 'begin'
 }
 
 function altered({ at, kind }: MarkerLine, line: string): Damage {

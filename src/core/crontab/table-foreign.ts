@@ -37,7 +37,8 @@ export function foreignJobs(table: CrontabTable): ForeignJob[] {
   const keys = new Keys()
   const owners = new OwnerWatch()
   const variables: (readonly [name: string, value: string])[] = []
-  const above = table.block?.above === '' ? linesOf(table.block.text).length : 0
+  const block = linesOf(table.block?.text ?? '').length
+  const above = table.block?.above.length ?? 0
   let at = 0
   for (const [i, text] of linesOf(table.foreign).entries()) {
     const parts = bare(text).split('\0')
@@ -48,7 +49,7 @@ export function foreignJobs(table: CrontabTable): ForeignJob[] {
       if (line.kind !== 'job') continue
       const set = variables.length
       const environment = () => Object.fromEntries(variables.slice(0, set))
-      const place = { key: keys.next(part), line: above + i + 1, at, text }
+      const place = { key: keys.next(part), line: i + 1 + (at < above ? 0 : block), at, text }
       jobs.push({ ...place, ...jobOf(line, { owner, environment, isCut: parts.length > 1 }) })
     }
     at += text.length

@@ -124,10 +124,11 @@ function partsOf(
   [begin, end]: readonly MarkerLine[],
 ): { block: ManagedBlock | null; foreign: string } {
   if (!begin || !end) return { block: null, foreign: lines.join('') }
-  const hasBlank = begin.at === 1 && lines[0] === '\n'
-  const above = hasBlank ? [] : lines.slice(0, begin.at)
+  // the blank line belongs to the block wherever it stands: people write above it, and leave that line to it
+  const start = lines[begin.at - 1] === '\n' ? begin.at - 1 : begin.at
+  const above = lines.slice(0, start)
   const { entries, strays } = readBlock(lines.slice(begin.at + 1, end.at))
-  const text = lines.slice(hasBlank ? 0 : begin.at, end.at + 1).join('')
+  const text = lines.slice(start, end.at + 1).join('')
   return {
     block: { entries, text, above: above.join('') },
     foreign: [...above, ...strays, ...lines.slice(end.at + 1)].join(''),

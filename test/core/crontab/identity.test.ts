@@ -89,11 +89,21 @@ function entryLines(random: Random): string {
     .join('')
 }
 
-/** What of a text is outside our block, found by its markers alone; the block is on top or not there. */
+/** What of a text is outside our block, found by its markers and the blank line above them alone. */
 function outside(text: string): string {
-  const start = `\n${BEGIN}\n`
+  const start = text.startsWith(`\n${BEGIN}\n`) ? 0 : text.indexOf(`\n\n${BEGIN}\n`) + 1
   const end = `\n${END}\n`
-  return text.startsWith(start) ? text.slice(text.indexOf(end) + end.length) : text
+  return text.startsWith(`\n${BEGIN}\n`, start)
+    ? text.slice(0, start) + text.slice(text.indexOf(end, start) + end.length)
+    : text
+}
+
+/** The same with the block somewhere else, as it is when a person writes lines above it. */
+function moved(random: Random, { header, foreign, block }: CrontabTable): Buffer {
+  const starts = [...foreign.matchAll(/^/gm)].map(({ index }) => index)
+  const at = random.pick(starts.filter((start) => start === 0 || foreign[start - 1] === '\n'))
+  const text = header + foreign.slice(0, at) + (block?.text ?? '') + foreign.slice(at)
+  return Buffer.from(text, 'latin1')
 }
 
 interface Result {
@@ -106,6 +116,7 @@ interface Edited {
   foreign: string[]
   results: Result[]
   imported: number
+  moves: number
   wrong: string[]
 }
 
@@ -115,6 +126,7 @@ function editAll(random: Random): Edited {
   const results: Result[] = []
   const wrong: string[] = []
   let imported = 0
+  let moves = 0
   for (let of = 0; of < TABLES; of++) {
     let expected = foreignLines(random, of % 100 === 0 ? 9000 : random.below(40), random.chance(8))
     foreign.push(expected)
@@ -123,6 +135,13 @@ function editAll(random: Random): Edited {
     // a table that begins with a header has one
     if (header === '' && table.header !== '') expected = expected.slice(HEADER.length)
     for (let i = 0; i < EDITS; i++) {
+      if (table.block && random.chance(25)) {
+        const before = table.header
+        table = CrontabTable.parse(moved(random, table))
+        if (table.header !== before) expected = expected.slice(HEADER.length)
+        if (table.foreign !== expected) wrong.push(`table ${of}, moved before edit ${i}`)
+        moves++
+      }
       const kind = random.below(10)
       if (kind < 6) table = table.withBlock(entryLines(random))
       else if (kind === 6) table = table.withBlock('')
@@ -153,7 +172,7 @@ function editAll(random: Random): Edited {
       results.push({ bytes: table.bytesToInstall('debian'), of })
     }
   }
-  return { foreign, results, imported, wrong }
+  return { foreign, results, imported, moves, wrong }
 }
 
 /** Texts put together, as many as one crontab may have lines. */
@@ -178,6 +197,7 @@ await t.test('thousands of edits leave every foreign byte', (t) => {
   t.same(made.wrong.slice(0, 3), [], `${made.results.length} edits of ${TABLES} crontabs (seed ${SEED})`)
   t.equal(made.results.length, TABLES * EDITS)
   t.ok(made.imported > 300, `${made.imported} of them took a line out`)
+  t.ok(made.moves > 500, `${made.moves} of them found the block below lines of others`)
   t.end()
 })
 

@@ -93,12 +93,18 @@ await t.test('a block is set, changed and taken away', (t) => {
 
 await t.test('what people do to the block', (t) => {
   const moved = table(`A=b\n${BLOCK}* * * * * true\n`)
-  t.match(moved.block, { above: 'A=b\n\n' })
-  t.equal(textOf(moved.withBlock(MINE)), `${BLOCK}A=b\n\n* * * * * true\n`, 'it goes back to the top')
+  t.match(moved.block, { above: 'A=b\n', text: BLOCK })
+  t.equal(textOf(moved.withBlock(MINE)), `${BLOCK}A=b\n* * * * * true\n`, 'it goes back to the top')
+  t.equal(textOf(moved.withBlock('')), 'A=b\n* * * * * true\n', 'and takes its blank line with it')
+  t.same(
+    foreignJobs(table(`@daily a\n${BLOCK}@daily b\n`)).map(({ line }) => line),
+    [1, 7],
+  )
   const shorn = table(`${BLOCK.slice(1)}* * * * * true\n`)
   t.match(shorn.block, { above: '' })
   t.equal(textOf(shorn.withBlock(MINE)), `${BLOCK}* * * * * true\n`, 'without its blank line it is whole')
-  t.equal(textOf(table(`\n${BLOCK}`).withBlock('')), '\n\n', 'a blank line more above it is theirs')
+  t.equal(textOf(table(`\n${BLOCK}`).withBlock('')), '\n', 'a blank line more above it is theirs')
+  t.equal(textOf(table(`A=b\n${BEGIN}\n${MINE}${END}\nc\n`).withBlock('')), 'A=b\nc\n', 'also in the middle')
   const mixed = table(`\n${BEGIN}\n# mine\nA=b\n${MINE}* * * * * true\n\n${END}\nc\n`)
   t.same(mixed.block?.entries.length, 1)
   t.equal(mixed.foreign, '# mine\nA=b\n* * * * * true\n\nc\n', 'lines between the markers are not lost')
@@ -174,7 +180,11 @@ await t.test('damage is told line by line, and nothing is edited', (t) => {
     'a\r\n',
     'as another editor left it',
   )
-  t.equal(table(`a\n${BEGIN}\n${MINE}b\n${END}\nc\n`).repaired().removed, `${BEGIN}\n${MINE}${END}\n`)
+  for (const blank of ['', '\n'])
+    t.equal(
+      table(`a\n${blank}${BEGIN}\n${MINE}b\n${END}\nc\n`).repaired().removed,
+      `${blank}${BEGIN}\n${MINE}${END}\n`,
+    )
   t.end()
 })
 
