@@ -159,11 +159,23 @@ await t.test('agent cron', { skip: noCron() }, async (t) => {
     const { policy } = parseConfig('', 'test')
     const config = { stateDir, spoolDir: join(host.folder, 'spool'), policy, listen: { runDir: host.folder } }
     const options = { configFile: 'test.yaml', places: placesOf(host) }
-    const { ejected, left, warnings } = await ejectAll(config, options)
-    t.strictSame([ejected, left], [['nightly'], []])
-    t.match(warnings, [/nightly is an ordinary line/])
+    const file = join(host.folder, 'agent.yaml')
+    const keys = { ...config, supervisor: { url: `unix://${host.folder}/none.sock` }, policy: undefined }
+    writeFileSync(file, JSON.stringify(keys), { mode: 0o600 })
+    const remove = ['--config', file, '--json', 'init', '--remove']
+    const { code, stdout, stderr } = await launch(remove).outcome
+    t.equal(code, 1, 'supervisord is down, and its files are not known')
+    t.match(
+      stderr,
+      /^agent: the event listener of supervisord stays: .*; then once more: agent listener remove\n$/,
+    )
+    t.match(JSON.parse(stdout), {
+      entries: { ejected: ['nightly'], left: [], warnings: [/nightly is an ordinary line/] },
+      listener: { changed: false, problem: /set supervisor.configFile/ },
+    })
     t.match(body(), /\n30 2 \* \* \* \/bin\/true\n/)
     t.notMatch(body(), 'supervisor-agent block')
+    t.match(await launch(remove).outcome, { code: 4, stdout: /SUPERVISOR_UNREACHABLE/ }, 'nothing was done')
 
     const away = { ...config, listen: { runDir: '/nowhere' } }
     const none = { ejected: [], left: [], warnings: [] }

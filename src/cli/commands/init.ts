@@ -3,8 +3,7 @@ import { dirname } from 'node:path'
 import { DEFAULT_CONFIG, loadConfig } from '../../config.ts'
 import { writeFileAtomic } from '../../lib/atomic-file.ts'
 import type { Globals } from '../globals.ts'
-import { harmless } from '../text.ts'
-import { ejectAll } from './eject-all.ts'
+import { removeHost } from './init-remove.ts'
 import { certificateText, hostCertificate, newConfig } from './init-tls.ts'
 import { installText, withInstall } from './listener.ts'
 
@@ -14,29 +13,10 @@ import { installText, withInstall } from './listener.ts'
  * certificate, tokens and state.
  */
 export async function initCommand(options: { remove?: boolean }, globals: Globals): Promise<number> {
+  const path = globals.config ?? DEFAULT_CONFIG
+  if (options.remove) return await removeHost(path, globals)
   const say = (text: string) => {
     if (!globals.quiet && !globals.json) process.stdout.write(`${text}\n`)
-  }
-  const path = globals.config ?? DEFAULT_CONFIG
-  if (options.remove) {
-    const config = loadConfig(globals.config)
-    const entries = await ejectAll(config, { configFile: path })
-    const { ejected, left, warnings } = entries
-    if (ejected.length > 0)
-      say(`crontab entries that are ordinary lines of their users now: ${ejected.join(' ')}`)
-    for (const text of warnings) say(`note: ${harmless(text)}`)
-    for (const { id, reason } of left) say(`but: crontab entry ${harmless(id)} stays: ${harmless(reason)}`)
-    const outcome = await withInstall(config, 'remove', (install) => install.remove())
-    const { changed, problem } = outcome
-    say(
-      changed
-        ? 'the event listener is removed from supervisord'
-        : 'no event listener of ours was in supervisord',
-    )
-    if (problem) say(`but: ${problem}`)
-    say(`kept: ${path}, tokens and state`)
-    tellJson(globals, { config: path, listener: outcome, entries })
-    return left.length === 0 ? 0 : 1
   }
   const isNew = !existsSync(path)
   if (isNew) {
@@ -52,10 +32,9 @@ export async function initCommand(options: { remove?: boolean }, globals: Global
   const outcome = await withInstall(config, 'install', (install) => install.install())
   say(installText(outcome))
   say('next: systemctl enable --now supervisor-agent, then: agent token create panel --role operator')
-  tellJson(globals, { config: path, configWritten: isNew, certificate, listener: outcome })
+  if (globals.json) {
+    const told = { config: path, configWritten: isNew, certificate, listener: outcome }
+    process.stdout.write(`${JSON.stringify(told)}\n`)
+  }
   return outcome.groupState === 'RUNNING' && typeof certificate !== 'string' ? 0 : 1
-}
-
-function tellJson({ json }: Globals, outcome: object): void {
-  if (json) process.stdout.write(`${JSON.stringify(outcome)}\n`)
 }
