@@ -20,7 +20,7 @@ import { cronDaemon } from './core/host/cron-daemon.ts'
 import { DescriptorWatch } from './core/host/descriptor-watch.ts'
 import { groupId } from './core/host/group-id.ts'
 import { RunAs, usualPython } from './core/host/run-as.ts'
-import { claimFolder } from './core/host/sole-agent.ts'
+import { claimFolder, claimSpool } from './core/host/sole-agent.ts'
 import { SteadyClock } from './core/host/steady-clock.ts'
 import { UsageSampler } from './core/host/usage.ts'
 import { LogService } from './core/logs/service.ts'
@@ -96,7 +96,9 @@ async function build(
   mkdirSync(listen.runDir, { recursive: true, mode: 0o755 })
   mkdirSync(config.stateDir, { recursive: true, mode: 0o700 })
   // before anything in them is read or written
-  for (const folder of new Set([config.stateDir, listen.runDir])) teardown.defer(claimFolder(folder, logger))
+  const folders = new Set([config.stateDir, listen.runDir])
+  for (const folder of folders) teardown.defer(claimFolder(folder, logger))
+  if (!folders.has(config.spoolDir)) teardown.defer(claimSpool(config.spoolDir, logger))
 
   // built first, so that it stops last: the journal does not wait for a file that others hold
   const tokens = new TokenStore({ path: config.tokensFile, logger })

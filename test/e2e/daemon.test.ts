@@ -108,13 +108,23 @@ await t.test('the end of the daemon', async (t) => {
     t.equal(JSON.parse(agent.read('state/journal/state.json')).state, 'running')
   })
 
-  await t.test('nor does one with sockets of its own get at the state of the first', async (t) => {
-    const { configFile, runDir } = agent
-    const file = join(host.folder, 'other.yaml')
-    writeFileSync(file, readFileSync(configFile, 'utf8').replace(runDir, `${runDir}-2`), { mode: 0o600 })
-    t.match(await launch(['--config', file, 'daemon']).outcome, { code: 1, stderr: /another agent runs/ })
-    t.notOk(existsSync(join(`${runDir}-2`, 'admin.sock')))
-  })
+  await t.test(
+    'nor does one with sockets of its own get at the state or the spool of the first',
+    async (t) => {
+      const { configFile, runDir } = agent
+      const file = join(host.folder, 'other.yaml')
+      let text = readFileSync(configFile, 'utf8').replace(runDir, `${runDir}-2`)
+      for (const shared of ['state', 'spool']) {
+        writeFileSync(file, text, { mode: 0o600 })
+        t.match(await launch(['--config', file, 'daemon']).outcome, {
+          code: 1,
+          stderr: new RegExp(`another agent runs, as process \\d+ \\(${host.folder}/${shared}/agent.lock\\)`),
+        })
+        t.notOk(existsSync(join(`${runDir}-2`, 'admin.sock')))
+        text = text.replace(`${host.folder}/state`, `${host.folder}/state-2`)
+      }
+    },
+  )
 
   await t.test('SIGHUP does not end it', async (t) => {
     agent.daemon.child.kill('SIGHUP')

@@ -1,8 +1,9 @@
 // One agent to a folder: two with the same state would give out the same numbers of events and write over each other's
-// records, and two with the same sockets could each take the other's for those of a dead one. The claim is a symbolic
-// link that leads nowhere: whole from its first moment, and made without a free block of the disk.
+// records, two with the same sockets could each take the other's for those of a dead one, and of two with the same spool
+// each would take away results that the other waits for. The claim is a symbolic link that leads nowhere: whole from its
+// first moment, and made without a free block of the disk.
 import { createHash, randomBytes } from 'node:crypto'
-import { readlinkSync, renameSync, rmSync, symlinkSync } from 'node:fs'
+import { chmodSync, mkdirSync, readlinkSync, renameSync, rmSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { bootIdOfHost } from '../../lib/boot-id.ts'
 import { processStart } from '../../lib/process-start.ts'
@@ -10,6 +11,8 @@ import type { Logger } from '../../logger.ts'
 
 const FILE = 'agent.lock'
 const FULL = new Set(['ENOSPC', 'EDQUOT'])
+/** Who may not write there takes nothing away either. */
+const CLOSED = new Set(['EACCES', 'EPERM', 'EROFS'])
 
 /**
  * Claims a folder for this process until the returned function is called, or the process ends.
@@ -26,6 +29,24 @@ export function claimFolder(folder: string, logger: Logger): () => void {
   }
   return () => {
     if (markAt(path) === own) rmSync(path)
+  }
+}
+
+/**
+ * Claims the spool in the same way, and makes it where it is missing. Where that cannot be the agent goes without: it does
+ * more than to keep crontab entries.
+ * @throws {Error} when a living agent has claimed it
+ */
+export function claimSpool(folder: string, logger: Logger): () => void {
+  try {
+    // the umask must not narrow it
+    if (mkdirSync(folder, { recursive: true, mode: 0o711 }) !== undefined) chmodSync(folder, 0o711)
+    return claimFolder(folder, logger)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === undefined) throw error
+    if (!CLOSED.has(code)) logger.warn({ err: error }, 'a second agent on this spool would not be noticed')
+    return () => undefined
   }
 }
 
