@@ -112,7 +112,8 @@ function sharedLogs(
   tree: ConfigTree,
   { own, expansions }: { own: readonly ConfigSection[]; expansions: Expansions },
 ): Harm[] {
-  const mine = own.flatMap((section) => logsOf(section, tree.sections, expansions))
+  const groups = tree.sections.filter(({ type }) => type === 'group')
+  const mine = own.flatMap((section) => logsOf(section, groups, expansions))
   if (mine.length === 0) return []
   // the base group of a scaled program says again what its surge groups run
   const bases = new Set(own.map(({ name }) => baseProgram(strip(name))))
@@ -120,7 +121,7 @@ function sharedLogs(
     ({ type, name }) => type !== 'program' || !bases.has(baseProgram(strip(name))),
   )
   const taken = new Map<string, WrittenLog>()
-  for (const log of others.flatMap((section) => logsOf(section, tree.sections, expansions)))
+  for (const log of others.flatMap((section) => logsOf(section, groups, expansions)))
     if (!log.isKept || !taken.has(log.path)) taken.set(log.path, log)
   const seen = new Map<string, { isKept: boolean }>()
   const harms = new Map<string, Harm>()

@@ -50,11 +50,13 @@ async function logViolations(
   { name, section, discovery, principal }: LogClaim,
   owned: ReadonlySet<string>,
 ): Promise<Violation[]> {
+  const logs = filesOf(section, discovery)
+  if (logs.length === 0) return []
   const disk = new LogFolders()
   const others = await foreignLogs(name, discovery, disk)
   const isVisible = mayUseProgram(principal)
   const violations = new Map<string, Violation>()
-  for (const log of filesOf(section, discovery)) {
+  for (const log of logs) {
     if (violations.has(log.key)) continue
     const path = await disk.place(log.path)
     const other = others.find((one) => isSameLog(one.path, path)) ?? (await disk.linked(path, others)) ?? null
@@ -89,11 +91,12 @@ function filesOf(section: ConfigSection, { sections, expansions }: Discovery): W
 
 async function foreignLogs(name: string, discovery: Discovery, disk: LogFolders): Promise<Foreign[]> {
   const { sections, expansions, mainLog, supervisord } = discovery
+  const groups = sections.filter(({ type }) => type === 'group')
   const found: Foreign[] = mainLog === null ? [] : [{ path: mainLog, program: null }]
   for (const section of sections) {
     const program = baseProgram(strip(section.name))
     if (section.type === 'program' && program === name) continue
-    for (const { path } of logsOf(section, sections, expansions))
+    for (const { path } of logsOf(section, groups, expansions))
       found.push({
         path: resolve(supervisord?.cwd ?? '/', path),
         program: section.header === 'supervisord' ? null : program,

@@ -21,10 +21,13 @@ export interface WrittenLog {
   isKept: boolean
 }
 
-/** The log files of a section, one for each process and channel. What cannot be told is left out. */
+/**
+ * The log files of a section, one for each process and channel. What cannot be told is left out.
+ * @param groups the `[group:x]`; other sections are passed over
+ */
 export function logsOf(
   section: ConfigSection,
-  sections: readonly ConfigSection[],
+  groups: readonly ConfigSection[],
   expansions: Expansions,
 ): WrittenLog[] {
   const { keys, header, file, type } = section
@@ -37,9 +40,8 @@ export function logsOf(
   if (!PROGRAMS.includes(type)) return []
   const start = readInteger(keys.get('numprocs_start') ?? '0') ?? 0
   const count = Math.min(readInteger(keys.get('numprocs') ?? '1') ?? 1, MAX_PROCESSES)
-  const [group] = processNames(section, sections, expansions).processes
+  const [group] = processNames(section, groups, expansions).processes
   const names = {
-    ...expansions,
     program_name: strip(section.name),
     group_name: group?.group ?? strip(section.name),
   }
@@ -50,7 +52,7 @@ export function logsOf(
     const isKept = readBytes(keys.get(`${key}_maxbytes`) ?? '50MB') === 0
     if (WORDS.includes(text.toLowerCase()) || text.startsWith('/dev/')) continue
     for (let number = start; number < start + count; number++) {
-      const { value, unknown } = expand(text, { ...names, process_num: number, numprocs: count })
+      const { value, unknown } = expand(text, expansions, names, { process_num: number, numprocs: count })
       if (unknown.length === 0) logs.push({ ...own, path: value, key, process: number, isKept })
     }
   }

@@ -21,11 +21,12 @@ const SURGE = /^(.+)\.surge\d+$/
 /** Every program that the files define, by name; event listeners and FastCGI programs are left out. */
 export function programFiles({ sections }: Discovery): Map<string, ProgramFile> {
   const programs = new Map<string, ProgramFile>()
+  const groups = sections.filter(({ type }) => type === 'group')
   for (const section of sections) {
     const { type, name, file } = section
     if (type !== 'program' || isSurge(section)) continue
     const source = isOurs(file, name) ? 'managed' : 'foreign'
-    programs.set(name, { name, source, file, section, surges: [], group: groupOf(name, sections) })
+    programs.set(name, { name, source, file, section, surges: [], group: groupOf(name, groups) })
   }
   for (const section of sections) {
     const base = isSurge(section) ? programs.get(SURGE.exec(section.name)?.[1] ?? '') : undefined
@@ -60,10 +61,8 @@ export function isOurs(file: string, name: string): boolean {
   return own.startsWith(`agent-${name}.`) && !own.slice(`agent-${name}.`.length).includes('.')
 }
 
-function groupOf(program: string, sections: readonly ConfigSection[]): string | null {
-  const group = sections.find(
-    ({ type, keys }) =>
-      type === 'group' && (keys.get('programs') ?? '').split(',').some((name) => name.trim() === program),
-  )
-  return group?.name ?? null
+function groupOf(program: string, groups: readonly ConfigSection[]): string | null {
+  const takes = ({ keys }: ConfigSection) =>
+    (keys.get('programs') ?? '').split(',').some((name) => name.trim() === program)
+  return groups.find(takes)?.name ?? null
 }

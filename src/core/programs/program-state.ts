@@ -62,7 +62,7 @@ export async function stateOf(at: ProgramFile, discovery: Discovery, deps: State
 
 /** The same to be looked at alone, by what supervisord reads, whatever kind of file it reads it from. */
 export function seenStateOf(at: ProgramFile, discovery: Discovery, deps: StateDeps): Promise<SeenProgram> {
-  return seen({ at, text: discovery.texts.get(at.file) ?? '' }, discovery, deps)
+  return seen({ at, text: discovery.parsed.get(at.file)?.text ?? '' }, discovery, deps)
 }
 
 async function seen(

@@ -5,6 +5,7 @@ import type { EventBus } from '../events/bus.ts'
 import type { RunAs } from '../host/run-as.ts'
 import { Accounts } from '../policy/accounts.ts'
 import type { Policy } from '../policy/policy.ts'
+import { RecentFiles } from '../supervisor/recent-files.ts'
 import type { SupervisorStack } from '../supervisor/stack.ts'
 import { ChangeRunner } from './change-runner.ts'
 import { Commits } from './commits.ts'
@@ -44,6 +45,7 @@ export class ProgramStack {
     const revisions = new RevisionStore(join(stateDir, 'programs'))
     const discover = () => supervisor.discover()
     const onFiles = () => supervisor.readPrograms()
+    const recent = new RecentFiles()
     const accounts = new Accounts()
     const runner = new ChangeRunner({
       intents,
@@ -84,7 +86,8 @@ export class ProgramStack {
       table,
       presets,
       logFolder,
-      discover,
+      // a put reads all files once more before it does anything
+      discover: () => supervisor.discover(recent),
     })
     this.graceful = new GracefulVerbs({ table, revisions, presets, policy, runAs, discover })
     this.quarantine = new Quarantine({ accounts, table, discover, onFiles })

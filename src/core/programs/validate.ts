@@ -46,7 +46,7 @@ export async function validate(change: Change): Promise<Validation> {
   const { discovery, facts, overlay, files, definition } = change
   const { mainFile, expansions } = discovery
   if (mainFile === null) return { issues: [], foreign: [], warnings: [] }
-  const tree = await readConfigTree(mainFile, expansions, { overlay, texts: discovery.texts })
+  const tree = await readConfigTree(mainFile, expansions, { overlay, parsed: discovery.parsed })
   const faults = await judgeTree(tree, { expansions, facts })
   const issues =
     definition === null ? [] : [...issuesOf(definition), ...(await hostIssues(definition, change))]

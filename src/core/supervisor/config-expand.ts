@@ -15,8 +15,10 @@ const CONVERSION =
 /**
  * Expands `%(name)s`, `%(process_num)02d` and `%%` as Python's `%` operator does. Never throws: unknown names,
  * a lone `%` and conversions that supervisord's own values do not need are left and named in `unknown`.
+ * @param expansions the later ones first
  */
-export function expand(text: string, expansions: Expansions): Expanded {
+export function expand(text: string, ...expansions: readonly Expansions[]): Expanded {
+  if (!text.includes('%')) return { value: text, unknown: [], isRefused: false }
   const unknown: string[] = []
   let isRefused = false
   // a conversion without a name takes the whole table, as text, once
@@ -25,7 +27,7 @@ export function expand(text: string, expansions: Expansions): Expanded {
     CONVERSION,
     (whole: string, name?: string, flags = '', width = '', precision?: string, type = '') => {
       if (whole === '%%') return '%'
-      const found = name !== undefined && Object.hasOwn(expansions, name) ? expansions[name] : undefined
+      const found = name === undefined ? undefined : valueOf(name, expansions)
       if (name !== undefined) next = found ?? null
       const isKnown = name === undefined || found !== undefined
       const isSized = /^\d{0,9}$/.test(width) && /^\d{0,9}$/.test(precision ?? '')
@@ -40,6 +42,10 @@ export function expand(text: string, expansions: Expansions): Expanded {
     },
   )
   return { value, unknown, isRefused }
+}
+
+function valueOf(name: string, expansions: readonly Expansions[]): string | number | undefined {
+  return expansions.findLast((known) => Object.hasOwn(known, name))?.[name]
 }
 
 function takes(value: string | number | null, type: string): boolean {

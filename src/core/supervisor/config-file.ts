@@ -33,27 +33,60 @@ export interface ParsedConfig {
   errors: ConfigError[]
 }
 
+/** What one file says by itself. */
+export interface ParsedFile {
+  text: string
+  /** The folder that was put in place of `%(here)s`; null when it stays. */
+  here: string | null
+  /** In the order of the file; those of one header come several times. */
+  blocks: ConfigSection[]
+  errors: ConfigError[]
+}
+
 const DEFAULT = 'DEFAULT'
 const HERE = '%(here)s'
-
-interface Draft extends Place {
-  header: string
-  keys: Map<string, Value>
-}
-
-interface Value extends Place {
-  lines: string[]
-}
 
 /** Reads the text of one file. Never throws: what supervisord would refuse is in `errors`, the rest is read on. */
 export function parseConfigText(text: string, file: string): ParsedConfig {
   const reader = new ConfigReader()
-  reader.read(text, file)
+  reader.add(parseFile(text, file))
   return { sections: reader.sections(), errors: reader.errors }
 }
 
+/** The blocks of one file, not merged. With `here`, `%(here)s` stands for that folder in all that it says. */
+export function parseFile(text: string, file: string, here: string | null = null): ParsedFile {
+  const parsed: ParsedFile = { text, here, blocks: [], errors: [] }
+  const reader = new LineReader()
+  let block: { keys: Map<string, string>; places: Map<string, Place> } | null = null
+  let value: { key: string; lines: string[] } | null = null
+  const end = (): void => {
+    if (value === null) return
+    const whole = stripEnd(value.lines.join('\n'))
+    block?.keys.set(value.key, here === null ? whole : whole.replaceAll(HERE, () => here))
+    value = null
+  }
+  for (const [index, line] of splitLines(text).entries()) {
+    const place = { file, line: index + 1 }
+    const meaning = reader.take(line)
+    if (meaning.kind === 'blank') value?.lines.push('')
+    else if (meaning.kind === 'more') value?.lines.push(meaning.value)
+    else if (meaning.kind === 'stray') parsed.errors.push({ ...place, message: meaning.message })
+    else if (meaning.kind === 'header') {
+      end()
+      block = { keys: new Map(), places: new Map() }
+      parsed.blocks.push({ ...splitHeader(meaning.header), ...block, ...place })
+    } else if (meaning.kind === 'key') {
+      end()
+      value = { key: meaning.key, lines: [meaning.value] }
+      block?.places.set(meaning.key, place)
+    }
+  }
+  end()
+  return parsed
+}
+
 /**
- * Reads files the way supervisord 4.2 does (Python's `RawConfigParser`, not strict, with inline comments after
+ * Merges files the way supervisord 4.2 does (Python's `RawConfigParser`, not strict, with inline comments after
  * white space): sections of one header merge within and across files, later keys win, older ones stay, and
  * `[DEFAULT]` fills in what a section lacks.
  */
@@ -61,63 +94,40 @@ export class ConfigReader {
   readonly errors: ConfigError[] = []
   /** Every header as it was met. */
   readonly headers: (Place & { header: string })[] = []
-  readonly #drafts = new Map<string, Draft>()
-  /** Values with a place for the folder of a file that has not been told yet. */
-  readonly #unplaced = new Set<Value>()
+  readonly #blocks = new Map<string, ConfigSection[]>()
 
-  /** Adds a file. With `here`, `%(here)s` stands for that folder in all that it says. */
-  read(text: string, file: string, here?: string): void {
-    const reader = new LineReader()
-    let section: Draft | null = null
-    let value: Value | null = null
-    const values: Value[] = []
-    for (const [index, line] of splitLines(text).entries()) {
-      const place = { file, line: index + 1 }
-      const meaning = reader.take(line)
-      if (meaning.kind === 'blank') value?.lines.push('')
-      else if (meaning.kind === 'more') value?.lines.push(meaning.value)
-      else if (meaning.kind === 'stray') this.errors.push({ ...place, message: meaning.message })
-      else if (meaning.kind === 'header') {
-        section = this.#open(meaning.header, place)
-        value = null
-      } else if (meaning.kind === 'key') {
-        value = { ...place, lines: [meaning.value] }
-        values.push(value)
-        section?.keys.set(meaning.key, value)
-      }
+  add({ blocks, errors }: ParsedFile): void {
+    this.errors.push(...errors)
+    for (const block of blocks) {
+      const { header, file, line } = block
+      this.headers.push({ header, file, line })
+      const known = this.#blocks.get(header)
+      if (known) known.push(block)
+      else this.#blocks.set(header, [block])
     }
-    for (const found of values) {
-      found.lines = [stripEnd(found.lines.join('\n'))]
-      if (found.lines[0]?.includes(HERE)) this.#unplaced.add(found)
-    }
-    if (here === undefined) return
-    for (const found of this.#unplaced)
-      found.lines = found.lines.map((joined) => joined.replaceAll(HERE, () => here))
-    this.#unplaced.clear()
   }
 
   sections(): ConfigSection[] {
-    const defaults = this.#drafts.get(DEFAULT)?.keys ?? []
-    return [...this.#drafts.values()]
-      .filter(({ header }) => header !== DEFAULT)
-      .map((draft) => {
-        const values = [...new Map([...defaults, ...draft.keys])]
-        return {
-          ...splitHeader(draft.header),
-          keys: new Map(values.map(([key, { lines }]) => [key, lines.join('\n')])),
-          places: new Map(values.map(([key, { file, line }]) => [key, { file, line }])),
-          file: draft.file,
-          line: draft.line,
-        }
-      })
+    const defaults = this.#blocks.get(DEFAULT) ?? []
+    return [...this.#blocks].flatMap(([header, blocks]) =>
+      header === DEFAULT ? [] : merged(blocks, defaults),
+    )
   }
+}
 
-  #open(header: string, place: Place): Draft {
-    this.headers.push({ header, ...place })
-    const draft = this.#drafts.get(header) ?? { header, keys: new Map<string, Value>(), ...place }
-    this.#drafts.set(header, draft)
-    return draft
-  }
+/** A block that stands alone is the section itself. */
+function merged(blocks: readonly ConfigSection[], defaults: readonly ConfigSection[]): ConfigSection[] {
+  const [first] = blocks
+  if (first === undefined) return []
+  if (blocks.length === 1 && defaults.length === 0) return [first]
+  const all = [...defaults, ...blocks]
+  return [
+    {
+      ...first,
+      keys: new Map(all.flatMap(({ keys }) => [...keys])),
+      places: new Map(all.flatMap(({ places }) => [...places])),
+    },
+  ]
 }
 
 function splitHeader(header: string): Pick<ConfigSection, 'header' | 'type' | 'name'> {

@@ -32,7 +32,7 @@ export class LineReader {
     const indent = indentOf(line)
     if (this.#hasKey && indent > this.#indent) return { kind: 'more', value: text }
     this.#indent = indent
-    const header = /^\[(.+)\]/s.exec(text)?.[1]
+    const header = text.startsWith('[') ? /^\[(.+)\]/s.exec(text)?.[1] : undefined
     if (header !== undefined) {
       this.#hasSection = true
       this.#hasKey = false
@@ -67,6 +67,7 @@ export function indentOf(text: string): number {
  * `a;b # c ; d` is cut at the earliest of that round only.
  */
 export function commentStart(line: string): number {
+  if (!COMMENTS.some((sign) => line.includes(sign))) return -1
   const head = strip(line)
   if (COMMENTS.some((sign) => head.startsWith(sign))) return 0
   let searching: { sign: string; from: number }[] = COMMENTS.map((sign) => ({ sign, from: 0 }))

@@ -15,17 +15,17 @@ const PROGRAMS = ['program', 'fcgi-program']
 
 /**
  * The processes that a `[program:x]`, `[fcgi-program:x]` or `[eventlistener:x]` makes, and the group of each.
- * @param sections all sections, for the `[group:x]` that take programs out of groups of their own
+ * @param groups the `[group:x]` that take programs out of groups of their own; other sections are passed over
  * @param expansions what supervisord knows: `here`, `host_node_name`, `ENV_X`
  */
 export function processNames(
   section: ConfigSection,
-  sections: readonly ConfigSection[],
+  groups: readonly ConfigSection[],
   expansions: Expansions = {},
 ): ProcessNames {
   if (![...PROGRAMS, 'eventlistener'].includes(section.type)) return { processes: [], unknown: [] }
   const unknown: string[] = []
-  const processes = groupsOf(section, sections, expansions).flatMap((group) => {
+  const processes = groupsOf(section, groups, expansions).flatMap((group) => {
     const made = namesIn(section, group, expansions)
     unknown.push(...made.unknown)
     return made.names.map((process) => ({ group, process }))
@@ -35,18 +35,18 @@ export function processNames(
 
 function groupsOf(
   section: ConfigSection,
-  sections: readonly ConfigSection[],
+  groups: readonly ConfigSection[],
   expansions: Expansions,
 ): string[] {
   if (section.type === 'eventlistener') return [section.name]
-  const groups = sections
+  const taking = groups
     .filter(({ type }) => type === 'group')
     .filter(({ keys }) => {
       const list = expand(keys.get('programs') ?? '', expansions).value
       return list.split(',').some((program) => strip(program) === section.name)
     })
     .map(({ name }) => strip(name))
-  return groups.length > 0 ? groups : [strip(section.name)]
+  return taking.length > 0 ? taking : [strip(section.name)]
 }
 
 function namesIn(
@@ -54,10 +54,10 @@ function namesIn(
   group: string,
   outer: Expansions,
 ): { names: string[]; unknown: string[] } {
-  const expansions = { ...outer, program_name: strip(section.name), group_name: group }
+  const own = { program_name: strip(section.name), group_name: group }
   const unknown: string[] = []
   const text = (key: string, fallback: string): string => {
-    const found = expand(section.keys.get(key) ?? fallback, expansions)
+    const found = expand(section.keys.get(key) ?? fallback, outer, own)
     unknown.push(...found.unknown)
     return found.value
   }
@@ -73,7 +73,7 @@ function namesIn(
   const pattern = strip(section.keys.get('process_name') ?? '%(program_name)s')
   const names = new Set<string>()
   for (let number = start; number < start + Math.min(count, MAX_PROCESSES); number++) {
-    const name = expand(pattern, { ...expansions, process_num: number, numprocs: count })
+    const name = expand(pattern, outer, own, { process_num: number, numprocs: count })
     unknown.push(...name.unknown)
     names.add(name.value)
   }

@@ -1,14 +1,17 @@
-import { constants } from 'node:fs'
-import { open, realpath, stat } from 'node:fs/promises'
+import { realpath } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { type Expansions, expand } from './config-expand.ts'
-import { type ConfigError, ConfigReader, type ConfigSection } from './config-file.ts'
+import {
+  type ConfigError,
+  ConfigReader,
+  type ConfigSection,
+  type ParsedFile,
+  parseFile,
+} from './config-file.ts'
 import { words } from './config-text.ts'
 import { globFiles, hasMagic, joinPath, matchesName } from './glob-files.ts'
+import { MAX_FILE_BYTES, type RecentFiles, readBytes } from './recent-files.ts'
 
-const MAX_FILE_BYTES = 1024 * 1024
-/** What a file may have grown since its size was asked. */
-const SPARE_BYTES = 16 * 1024
 const MAX_FILES = 2000
 const AT_ONCE = 64
 const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
@@ -27,8 +30,8 @@ export interface ConfigTree {
   headers: { header: string; file: string; line: number }[]
   /** What supervisord refuses of the lines themselves. */
   errors: ConfigError[]
-  /** The text of each of `files`. */
-  texts: Map<string, string>
+  /** What each of `files` says by itself. Holds secrets. */
+  parsed: Map<string, ParsedFile>
   /** What could not be read or told, each in words. */
   problems: string[]
 }
@@ -36,8 +39,10 @@ export interface ConfigTree {
 /** How the files are to be seen. */
 interface View {
   overlay?: Overlay
-  /** Texts that were read a moment ago, and are taken as they were. */
-  texts?: ReadonlyMap<string, string>
+  /** Files that were read a moment ago, and are taken as they were. */
+  parsed?: ReadonlyMap<string, ParsedFile>
+  /** Remembers what it reads for a while. */
+  recent?: RecentFiles
 }
 
 /**
@@ -47,28 +52,28 @@ interface View {
 export async function readConfigTree(
   mainFile: string,
   expansions: Expansions,
-  { overlay = new Map(), texts = new Map() }: View = {},
+  view: View = {},
 ): Promise<ConfigTree> {
-  const seen = await Seen.of(overlay, texts)
+  const seen = await Seen.of(view)
   const tree: ConfigTree = {
     includes: [],
     files: [],
     sections: [],
     headers: [],
     errors: [],
-    texts: new Map(),
+    parsed: new Map(),
     problems: [],
   }
-  const main = await seen.read(mainFile, tree)
+  const main = await seen.read(mainFile, null, tree)
   const first = new ConfigReader()
-  if (main !== null) first.read(main, mainFile)
+  if (main !== null) first.add(main)
   const include = first.sections().find(({ header }) => header === 'include')
   const reader = include ? new ConfigReader() : first
   // `%(here)s` is put into all values file by file, but only where there is an [include]
-  if (include && main !== null) reader.read(main, mainFile, dirname(mainFile))
+  if (include && main !== null) reader.add(parseFile(main.text, mainFile, dirname(mainFile)))
   if (main !== null) {
     tree.files.push(mainFile)
-    tree.texts.set(mainFile, main)
+    tree.parsed.set(mainFile, main)
   }
   if (include) await readIncludes(reader, { include, mainFile, expansions, seen, tree })
   const { errors, headers } = reader
@@ -98,13 +103,13 @@ async function readIncludes(reader: ConfigReader, including: Including): Promise
       tree.problems.push(`more than ${MAX_FILES} files are included: the rest was not read`)
     for (let at = 0; at < Math.min(found.length, room); at += AT_ONCE) {
       const files = found.slice(at, Math.min(at + AT_ONCE, room))
-      const texts = await Promise.all(files.map((file) => seen.read(file, tree)))
+      const parsed = await Promise.all(files.map((file) => seen.read(file, dirname(file), tree)))
       for (const [index, file] of files.entries()) {
-        const text = texts[index] ?? null
-        if (text === null) continue
-        reader.read(text, file, dirname(file))
+        const own = parsed[index] ?? null
+        if (own === null) continue
+        reader.add(own)
         tree.files.push(file)
-        tree.texts.set(file, text)
+        tree.parsed.set(file, own)
       }
     }
   }
@@ -113,21 +118,25 @@ async function readIncludes(reader: ConfigReader, including: Including): Promise
 /** The disk as it would look with an overlay on it. A file is known by the real path of its folder. */
 class Seen {
   readonly #files: Overlay
-  readonly #texts: ReadonlyMap<string, string>
-  readonly #folders = new Map<string, Promise<string>>()
+  /** The names of those, without their folders. */
+  readonly #names: ReadonlySet<string>
+  readonly #parsed: ReadonlyMap<string, ParsedFile>
+  readonly #recent: RecentFiles | null
 
-  private constructor(files: Overlay, texts: ReadonlyMap<string, string>) {
+  private constructor(files: Overlay, { parsed = new Map(), recent }: View) {
     this.#files = files
-    this.#texts = texts
+    this.#names = new Set([...files.keys()].map((path) => basename(path)))
+    this.#parsed = parsed
+    this.#recent = recent ?? null
   }
 
-  static async of(overlay: Overlay, texts: ReadonlyMap<string, string>): Promise<Seen> {
+  static async of(view: View): Promise<Seen> {
     const known = await Promise.all(
-      [...overlay].map(
+      [...(view.overlay ?? [])].map(
         async ([path, bytes]): Promise<[string, Uint8Array | null]> => [await placeOf(path), bytes],
       ),
     )
-    return new Seen(new Map(known), texts)
+    return new Seen(new Map(known), view)
   }
 
   async glob(pattern: string): Promise<string[]> {
@@ -150,25 +159,18 @@ class Seen {
       .map((name) => joinPath(folder, name))
   }
 
-  /** As {@link placeOf}, asking for each folder once. */
-  async #placeOf(path: string): Promise<string> {
-    const folder = dirname(path)
-    const real = this.#folders.get(folder) ?? realpath(folder).catch(() => folder)
-    this.#folders.set(folder, real)
-    return join(await real, basename(path))
-  }
-
   /** supervisord passes over what it cannot open; a directory or a dangling link is nothing to report. */
-  async read(file: string, tree: ConfigTree): Promise<string | null> {
+  async read(file: string, here: string | null, tree: ConfigTree): Promise<ParsedFile | null> {
     try {
-      const overlaid = this.#files.size === 0 ? undefined : this.#files.get(await this.#placeOf(file))
-      const known = overlaid === undefined ? this.#texts.get(file) : undefined
-      if (known !== undefined) return known
-      const bytes = overlaid === undefined ? await readBytes(file) : overlaid
-      if (bytes === null) return null
-      if (bytes.length > MAX_FILE_BYTES)
-        tree.problems.push(`${file} is longer than 1 MiB: the rest was not read`)
-      return UTF8.decode(bytes.subarray(0, MAX_FILE_BYTES))
+      const overlaid = this.#names.has(basename(file)) ? this.#files.get(await placeOf(file)) : undefined
+      if (overlaid === null) return null
+      if (overlaid !== undefined) return parsedOf(overlaid, { file, here, tree })
+      const known = this.#parsed.get(file)
+      if (known) return known.here === here ? known : parseFile(known.text, file, here)
+      const parse = (bytes: Uint8Array) => parsedOf(bytes, { file, here, tree })
+      if (this.#recent) return await this.#recent.read(file, here, parse)
+      const bytes = await readBytes(file)
+      return bytes && parse(bytes)
     } catch (error) {
       // what is no text is refused by supervisord; what cannot be opened it passes over
       if (error instanceof TypeError) tree.errors.push({ file, line: 1, message: 'it is not UTF-8' })
@@ -181,20 +183,15 @@ class Seen {
   }
 }
 
+function parsedOf(
+  bytes: Uint8Array,
+  { file, here, tree }: { file: string; here: string | null; tree: ConfigTree },
+): ParsedFile {
+  if (bytes.length > MAX_FILE_BYTES) tree.problems.push(`${file} is longer than 1 MiB: the rest was not read`)
+  return parseFile(UTF8.decode(bytes.subarray(0, MAX_FILE_BYTES)), file, here)
+}
+
 async function placeOf(path: string): Promise<string> {
   const folder = dirname(path)
   return join(await realpath(folder).catch(() => folder), basename(path))
-}
-
-async function readBytes(file: string): Promise<Uint8Array | null> {
-  const found = await stat(file).catch(() => null)
-  if (!found?.isFile()) return null
-  const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK)
-  try {
-    const buffer = Buffer.alloc(Math.min(found.size + SPARE_BYTES, MAX_FILE_BYTES) + 1)
-    const { bytesRead } = await handle.read(buffer, 0, buffer.length, 0)
-    return buffer.subarray(0, bytesRead)
-  } finally {
-    await handle.close()
-  }
 }

@@ -4,12 +4,14 @@ import { strip } from './config-text.ts'
 const TRUE = ['yes', 'true', 'on', '1']
 const FALSE = ['no', 'false', 'off', '0']
 const INTEGER = /^[+-]?\p{Nd}+(?:_\p{Nd}+)*$/u
+const PLAIN = /^\d{1,15}$/
 /** Longer ones Python itself refuses to read. */
 const MAX_DIGITS = 4300
 const BYTES: Readonly<Record<string, number>> = { kb: 1024, mb: 1024 ** 2, gb: 1024 ** 3 }
 
 /** Python's `int()`: white space around, a sign, single underscores between digits, digits of all scripts. */
 export function readInteger(text: string): number | null {
+  if (PLAIN.test(text)) return Number(text)
   const bare = strip(text)
   const digits = bare.replace(/^[+-]|_/g, '').length
   if (!INTEGER.test(bare) || digits > MAX_DIGITS) return null

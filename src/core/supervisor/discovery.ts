@@ -14,6 +14,7 @@ import {
   searchPaths,
 } from './discovery-process.ts'
 import { joinPath } from './glob-files.ts'
+import type { RecentFiles } from './recent-files.ts'
 
 /** How a running supervisord is configured, as far as can be seen. */
 export interface Discovery {
@@ -31,8 +32,8 @@ export interface Discovery {
   headers: ConfigTree['headers']
   /** What supervisord refuses of the lines themselves. */
   errors: ConfigError[]
-  /** The text of each of `files`. Holds secrets. */
-  texts: ConfigTree['texts']
+  /** What each of `files` says by itself. Holds secrets. */
+  parsed: ConfigTree['parsed']
   /** supervisord's own log; null when it has none that can be read as a file. */
   mainLog: string | null
   /** What stands in the way, each with the way out. */
@@ -49,6 +50,8 @@ export interface DiscoverOptions {
   configFile: 'auto' | (string & {})
   programDir: 'auto' | (string & {})
   programExt: 'auto' | (string & {})
+  /** Files that were read lately need not be read again. */
+  recent?: RecentFiles
 }
 
 /** Finds and reads the configuration of a running supervisord. Never throws: what is missing is a problem. */
@@ -60,7 +63,7 @@ export async function discover(options: DiscoverOptions): Promise<Discovery> {
   const here = mainFile === null ? '' : dirname(mainFile)
   const environment = environmentExpansions(supervisord?.environment ?? {})
   const expansions = { ...environment, here, host_node_name: hostname() }
-  const read = await readFiles(mainFile, expansions, problems)
+  const read = await readFiles(mainFile, { expansions, problems, recent: options.recent })
   const folder = await findProgramDir(options, { mainFile, includes: read.includes, problems })
   return {
     mainFile,
@@ -137,12 +140,15 @@ type ReadFiles = Omit<ConfigTree, 'problems'>
 
 async function readFiles(
   mainFile: string | null,
-  expansions: Expansions,
-  problems: string[],
+  {
+    expansions,
+    problems,
+    recent,
+  }: { expansions: Expansions; problems: string[]; recent: RecentFiles | undefined },
 ): Promise<ReadFiles> {
   if (mainFile === null)
-    return { includes: [], files: [], sections: [], headers: [], errors: [], texts: new Map() }
-  const { problems: unread, ...read } = await readConfigTree(mainFile, expansions)
+    return { includes: [], files: [], sections: [], headers: [], errors: [], parsed: new Map() }
+  const { problems: unread, ...read } = await readConfigTree(mainFile, expansions, recent ? { recent } : {})
   problems.push(...unread, ...read.errors.map(({ file, line, message }) => `${file}:${line}: ${message}`))
   return read
 }

@@ -11,6 +11,7 @@ const OURS = /^agent-.+\.[^.]+$/
 /** The index of what the configuration files define. */
 export function indexPrograms({ sections, expansions }: Discovery): ProgramIndex {
   const known = new Map<string, Membership>()
+  const groups = sections.filter(({ type }) => type === 'group')
   for (const section of sections) {
     const { type, name, file } = section
     const program = baseProgram(name)
@@ -18,8 +19,8 @@ export function indexPrograms({ sections, expansions }: Discovery): ProgramIndex
     if (type !== 'program' && type !== 'fcgi-program' && type !== 'eventlistener') continue
     const managed = OURS.test(basename(file))
     // the program's own file says how many are wanted, whatever a surge group has
-    const wanted = base && managed ? new Set(namesOf(base, sections, expansions)) : null
-    for (const { group, process } of processNames(section, sections, expansions).processes) {
+    const wanted = base && managed ? new Set(namesOf(base, groups, expansions)) : null
+    for (const { group, process } of processNames(section, groups, expansions).processes) {
       const surplus = wanted !== null && !wanted.has(process)
       known.set(`${group}:${process}`, { program, kind: type, managed, surplus })
     }
@@ -27,10 +28,6 @@ export function indexPrograms({ sections, expansions }: Discovery): ProgramIndex
   return new ProgramIndex(known)
 }
 
-function namesOf(
-  section: ConfigSection,
-  sections: readonly ConfigSection[],
-  expansions: Expansions,
-): string[] {
-  return processNames(section, sections, expansions).processes.map(({ process }) => process)
+function namesOf(section: ConfigSection, groups: readonly ConfigSection[], expansions: Expansions): string[] {
+  return processNames(section, groups, expansions).processes.map(({ process }) => process)
 }

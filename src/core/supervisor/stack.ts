@@ -25,6 +25,7 @@ import { ProcessSteps } from './process-steps.ts'
 import { ProcessTable, type UsageOf } from './process-table.ts'
 import { ProcessTasks } from './process-tasks.ts'
 import { indexPrograms } from './program-index-files.ts'
+import type { RecentFiles } from './recent-files.ts'
 import { RestartNotes } from './restart-notes.ts'
 import { type RpcAddress, SupervisorRpc } from './rpc.ts'
 import { StateWatch } from './state-watch.ts'
@@ -37,7 +38,7 @@ const SHIM_WAITS = { aliveMs: 5_000, unseenMs: 1_500 }
 
 export interface SupervisorStackDeps {
   address: RpcAddress
-  files: Omit<DiscoverOptions, 'pid'>
+  files: Omit<DiscoverOptions, 'pid' | 'recent'>
   runDir: string
   stateDir: string
   bus: EventBus
@@ -208,9 +209,13 @@ export class SupervisorStack {
     return this.#teardown.run()
   }
 
-  /** How the running supervisord is configured. Never throws. */
-  discover(): Promise<Discovery> {
-    return discover({ ...this.#deps.files, pid: this.#localPid(this.connection.status.identity?.pid) })
+  /**
+   * How the running supervisord is configured. Never throws.
+   * @param recent where it may take files from that it read a moment ago
+   */
+  discover(recent?: RecentFiles): Promise<Discovery> {
+    const pid = this.#localPid(this.connection.status.identity?.pid)
+    return discover({ ...this.#deps.files, pid, ...(recent ? { recent } : {}) })
   }
 
   /** As whom it runs and where it looks for commands, as far as this host shows. */

@@ -28,7 +28,9 @@ export class Keys {
   readonly section: ConfigSection
   readonly #faults: Fault[]
   readonly #facts: HostFacts
-  #names: Expansions
+  readonly #names: Expansions
+  /** Names that came later, before which the others stand back. */
+  readonly #later: Record<string, string | number> = {}
 
   constructor(
     section: ConfigSection,
@@ -42,7 +44,7 @@ export class Keys {
 
   /** Adds names that values may use from here on. */
   know(names: Expansions): void {
-    this.#names = { ...this.#names, ...names }
+    Object.assign(this.#later, names)
   }
 
   fault(key: string | null, message: string): void {
@@ -64,8 +66,9 @@ export class Keys {
   }
 
   expanded(key: string, text: string): string | undefined {
+    if (!text.includes('%')) return text
     const variables = this.#facts.seesVariables ? {} : Object.fromEntries(variablesIn(text))
-    const { value, unknown, isRefused } = expand(text, { ...variables, ...this.#names })
+    const { value, unknown, isRefused } = expand(text, variables, this.#names, this.#later)
     if (!isRefused) return value
     this.fault(key, `supervisord cannot expand ${unknown.at(-1) ?? '%'}: a percent sign is written %%`)
     return undefined

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -8,9 +8,13 @@ import {
   ConfigReader,
   type ConfigSection,
   parseConfigText,
+  parseFile,
 } from '../../../src/core/supervisor/config-file.ts'
 import { processNames } from '../../../src/core/supervisor/config-names.ts'
+import { readConfigTree } from '../../../src/core/supervisor/config-tree.ts'
+import { RecentFiles } from '../../../src/core/supervisor/recent-files.ts'
 import { supervisorCommand } from '../../fixtures/supervisor-command.ts'
+import { until } from '../../fixtures/wait.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'sc-'))
 t.teardown(() => rmSync(folder, { recursive: true, force: true }))
@@ -190,7 +194,7 @@ await t.test('files merge as supervisord merges them', async (t) => {
   const paths = files.map(([name, text]) => {
     const path = join(folder, name)
     writeFileSync(path, text)
-    reader.read(text, path, join(path, '..'))
+    reader.add(parseFile(text, path, join(path, '..')))
     return path
   })
   const theirs = python(
@@ -351,4 +355,38 @@ await t.test('what makes no sense as a number is told', async (t) => {
     unknown: ['numprocs=many', '%(nope)s'],
   })
   t.match(processNames(x, sections), { unknown: ['numprocs=999999999'] })
+})
+
+await t.test('what was read a moment ago is read again when anything of its file changed', async (t) => {
+  const file = join(folder, 'recent/a.ini')
+  const mainFile = join(folder, 'recent/s.conf')
+  mkdirSync(join(folder, 'recent'))
+  writeFileSync(mainFile, '[include]\nfiles=*.ini\n')
+  writeFileSync(file, '[program:a]\nuser=1\n')
+  const recent = new RecentFiles()
+  const read = async () => {
+    const { parsed, sections } = await readConfigTree(mainFile, {}, { recent })
+    return { parsed: parsed.get(file), user: sections.find(({ name }) => name === 'a')?.keys.get('user') }
+  }
+  const readTwice = async () => {
+    utimesSync(file, 1, 1)
+    return (await read()).parsed !== (await read()).parsed
+  }
+  await until(readTwice, 'a file that was just changed to be read each time')
+  const remembered = async () => {
+    const [before, after] = [await read(), await read()]
+    return before.parsed === after.parsed ? before : null
+  }
+  const { parsed } = await until(remembered, 'the file to be remembered')
+  writeFileSync(file, '[program:a]\nuser=2\n')
+  utimesSync(file, 1, 1)
+  t.equal((await read()).user, '2', 'of the same size and time of change')
+  t.not((await read()).parsed, parsed)
+  const other = join(folder, 'other')
+  writeFileSync(other, '[program:a]\nuser=3\n')
+  utimesSync(other, 1, 1)
+  renameSync(other, file)
+  t.equal((await read()).user, '3', 'another file in its place')
+  rmSync(file)
+  t.equal((await read()).user, undefined, 'one that is gone')
 })
