@@ -241,7 +241,8 @@ export const crontabMethods = {
   }),
 
   'crontab.repair': mutation({
-    summary: 'Write the block of a damaged crontab anew, as the agent knows it; all other bytes stay.',
+    summary:
+      'Write the block of a damaged crontab anew, as the agent knows it, or one on top whose lines are below others or name a former spoolDir; all other bytes stay.',
     scope: 'cron',
     params: ByUser,
     result: Restored,

@@ -7,6 +7,7 @@ import { type BlockLine, readBlock } from './block.ts'
 import type { CrontabChange, Edited } from './change.ts'
 import { ejectEntry } from './eject.ts'
 import type { KeptEntry } from './entry-records.ts'
+import { SpoolMove } from './former-spool.ts'
 import type { Judge, PreparerDeps, Wish } from './prepare.ts'
 import { changed, checkRevision, invalidEntry, noEntry } from './refusals.ts'
 import { parseSchedule } from './schedule.ts'
@@ -52,7 +53,18 @@ export class Drafts {
   }
 
   /** @throws what {@link Preparer.prepare} throws of the entry itself */
-  of(wish: Wish, site: Site): Promise<Draft> {
+  async of(wish: Wish, site: Site): Promise<Draft> {
+    const draft = await this.#draft(wish, site)
+    if (wish.action === 'restore') return draft // it writes what was there then
+    const { scripts, warnings } = this.#move(site.state).besides(draft.id)
+    return {
+      ...draft,
+      scripts: [...draft.scripts, ...scripts],
+      warnings: [...draft.warnings, ...warnings],
+    }
+  }
+
+  #draft(wish: Wish, site: Site): Promise<Draft> {
     switch (wish.action) {
       case 'put':
         return this.#put(wish, site)
@@ -209,12 +221,17 @@ export class Drafts {
     const { record } = state
     return {
       ...NOTHING,
-      edit: ({ table }) => {
-        const known = record?.lines ?? ''
+      edit: (now) => {
+        const { table } = now
+        const move = this.#move(now)
+        const known = textOf(move.of(readBlock(linesOf(record?.lines ?? '')).entries))
         const entries = record?.entries ?? []
-        // what stands there is right, but not above what others set for all lines below
-        if (table.damage.length === 0)
-          return { table: variablesAbove(table).length > 0 ? table.onTop() : table, entries, lines: known }
+        if (table.damage.length === 0) {
+          const block = textOf(move.of(table.block?.entries ?? []))
+          // what stands there is right, but not above what others set for all lines below
+          const isRight = variablesAbove(table).length === 0 && move.isEmpty
+          return { table: isRight ? table : table.withBlock(block), entries, lines: known }
+        }
         const { table: clean, removed } = table.repaired()
         const found = readBlock(linesOf(removed)).entries.filter(({ job }) => job !== null)
         const lines = record ? known : found.reduce((block, { id, text }) => addOnce(block, id, text), '')
@@ -266,8 +283,9 @@ export class Drafts {
   #edited(state: UserState, id: string, put: { lines: string; entry: KeptEntry } | null): Edited {
     const { record, table } = state
     const lines = put?.lines ?? null
-    const known = record ? readBlock(linesOf(record.lines)).entries : []
-    const block = this.#deps.isEnforced && record ? known : (table.block?.entries ?? [])
+    const move = this.#move(state)
+    const known = move.of(record ? readBlock(linesOf(record.lines)).entries : [])
+    const block = this.#deps.isEnforced && record ? known : move.of(table.block?.entries ?? [])
     const rest = (record?.entries ?? []).filter((entry) => entry.id !== id)
     return {
       table: table.withBlock(linesWith(block, id, lines)),
@@ -277,7 +295,15 @@ export class Drafts {
   }
 
   #rendered(entry: KeptEntry) {
-    return rendered(entry, { spoolDir: this.#deps.files.spoolDir, host: this.#deps.host })
+    return rendered(entry, this.#today)
+  }
+
+  #move({ record }: UserState): SpoolMove {
+    return new SpoolMove(record, this.#today)
+  }
+
+  get #today() {
+    return { spoolDir: this.#deps.files.spoolDir, host: this.#deps.host }
   }
 
   async #judged(
@@ -298,6 +324,10 @@ export class Drafts {
 function need(id: string, state: EntryState | null): EntryState {
   if (state) return state
   throw noEntry(`there is no entry ${id} in its crontab any more`, { id })
+}
+
+function textOf(block: readonly BlockLine[]): string {
+  return block.map(({ text }) => text).join('')
 }
 
 function addOnce(block: string, id: string | null, text: string): string {

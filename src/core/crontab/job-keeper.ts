@@ -3,6 +3,7 @@
 import type { Logger } from '../../logger.ts'
 import type { Account } from '../policy/accounts.ts'
 import type { EntryRecords, KeptEntry } from './entry-records.ts'
+import { formerSpools } from './former-spool.ts'
 import type { JobFiles } from './job-files.ts'
 import type { CrontabStore } from './store.ts'
 import { rendered } from './user-state.ts'
@@ -18,6 +19,8 @@ export interface JobKeeperDeps {
 
 export class JobKeeper {
   readonly #deps: JobKeeperDeps
+  /** Users who were told of. */
+  readonly #elsewhere = new Set<string>()
   #problem = ''
 
   constructor(deps: JobKeeperDeps) {
@@ -42,7 +45,8 @@ export class JobKeeper {
 
   async #scriptsOf(user: string): Promise<void> {
     const { records, accounts, files, logger } = this.#deps
-    const { entries = [], uid } = records.of(user) ?? {}
+    const { entries = [], lines = '', uid } = records.of(user) ?? {}
+    this.#lookElsewhere(user, lines)
     const missing = entries.flatMap((entry) => this.#missing(entry))
     if (missing.length === 0) return
     const account = await accounts.find(user)
@@ -51,6 +55,18 @@ export class JobKeeper {
       await files.write(id, script, account)
       logger.warn({ user, id }, 'the script of a crontab entry was gone, and was written anew')
     }
+  }
+
+  /** Says once which entries leave their results where nobody looks. They are led here when somebody asks for a change. */
+  #lookElsewhere(user: string, lines: string): void {
+    const former = formerSpools(lines, this.#deps.files.spoolDir)
+    if (former.length === 0) this.#elsewhere.delete(user)
+    if (former.length === 0 || this.#elsewhere.has(user)) return
+    this.#elsewhere.add(user)
+    this.#deps.logger.warn(
+      { user, entries: former, spoolDir: this.#deps.files.spoolDir },
+      `crontab entries leave their results in a former spoolDir: agent cron repair ${user}`,
+    )
   }
 
   #missing(entry: KeptEntry): { id: string; script: string }[] {

@@ -20,6 +20,8 @@ export interface MissedWatchDeps {
   store: CrontabStore
   /** Up to then a user's runs may have left no record. */
   blindMs: (user: string) => number
+  /** A line that leads to another one leaves no record here. */
+  spoolDir: string
   zone: () => Zone
   logger: Logger
 }
@@ -80,14 +82,15 @@ export class MissedWatch {
 
   /** @returns the entries that cron runs by the clock */
   async #lookAt(user: string, nowMs: number): Promise<string[]> {
-    const { store, records } = this.#deps
+    const { store, records, spoolDir } = this.#deps
     const { block } = await store.read(user)
     const lines = block?.entries.map(({ text }) => text).join('') ?? ''
     const ids: string[] = []
     for (const [id, text] of textsOf(lines)) {
       if (records.ownerOf(id) !== user) continue
       const job = readBlock(linesOf(text)).entries[0]?.job
-      const schedule = job?.isEnabled ? parseSchedule(job.schedule) : null
+      const isRecorded = job?.isEnabled && job.spoolDir === spoolDir
+      const schedule = isRecorded ? parseSchedule(job.schedule) : null
       if (schedule?.kind !== 'timed') continue
       ids.push(id)
       const known = this.#entries.get(id)

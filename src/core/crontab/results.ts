@@ -51,6 +51,7 @@ export class CronResults {
       watch: new CronWatch({ pidFile: deps.pidFile }),
       runs: this.runs,
       blindMs: (user) => this.#spool.blindMs(user),
+      spoolDir: files.spoolDir,
     })
   }
 

@@ -199,10 +199,9 @@ export class CrontabService {
       return after
     }
     try {
-      if (change.entry) {
-        await files.start()
-        await onUser(account)
-      }
+      // a repair may lead lines to another spool
+      if (change.entry || change.action === 'repair') await files.start()
+      if (change.entry) await onUser(account)
       for (const { id, text } of scripts) await files.write(id, text, account)
       const written = await store.write(user, edit, (bytes) =>
         backups.add(user, bytes, before?.entries ?? []),

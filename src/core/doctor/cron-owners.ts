@@ -2,18 +2,18 @@ import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expiredIn } from '../crontab/account-state.ts'
-import { EntryRecords } from '../crontab/entry-records.ts'
+import { EntryRecords, type UserRecord } from '../crontab/entry-records.ts'
 import { Accounts } from '../policy/accounts.ts'
 import { type Check, type Fault, UNASKED } from './check.ts'
 import type { DoctorHost } from './host.ts'
 
-/** Users who have entries of the agent. */
-export async function entryOwners(stateDir: string): Promise<string[]> {
+/** What is known of the users who have entries of the agent. */
+export async function entryRecords(stateDir: string): Promise<UserRecord[]> {
   const folder = join(stateDir, 'crontabs')
   if (!existsSync(folder)) return []
   const records = new EntryRecords(folder)
   await records.start()
-  return records.users.filter((user) => (records.of(user)?.entries.length ?? 0) > 0)
+  return records.users.flatMap((user) => records.of(user) ?? []).filter(({ entries }) => entries.length > 0)
 }
 
 export const cronOwners = ({ config, cron }: DoctorHost, etc = '/etc'): Check => ({
@@ -21,7 +21,7 @@ export const cronOwners = ({ config, cron }: DoctorHost, etc = '/etc'): Check =>
   question: 'May every user with crontab entries of the agent have them?',
   audience: 'all-programs',
   async run() {
-    const owners = await entryOwners(config.stateDir)
+    const owners = (await entryRecords(config.stateDir)).map(({ user }) => user)
     if (owners.length === 0) return UNASKED
     const accounts = new Accounts({ file: join(etc, 'passwd') })
     // cronie asks who calls, and that is root

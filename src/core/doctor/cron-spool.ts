@@ -2,8 +2,9 @@ import { constants } from 'node:fs'
 import { access, readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { packagedFile } from '../../packaged.ts'
+import { formerSpools } from '../crontab/former-spool.ts'
 import { type Check, type Fault, UNASKED } from './check.ts'
-import { entryOwners } from './cron-owners.ts'
+import { entryRecords } from './cron-owners.ts'
 import { type DoctorConfig, word } from './host.ts'
 
 /** Above it `cronrun` keeps no more results. */
@@ -19,8 +20,8 @@ export const cronSpool = (
   question: 'Do the crontab entries of the agent find what they run, and room for their results?',
   audience: 'all-programs',
   async run() {
-    const owners = await entryOwners(config.stateDir)
-    if (owners.length === 0) return UNASKED
+    const records = await entryRecords(config.stateDir)
+    if (records.length === 0) return UNASKED
     const { spoolDir } = config
     const shim = join(spoolDir, '.bin/cronrun')
     const install = `install -D -m 755 ${word(packagedFile('assets/cronrun'))} ${word(shim)}`
@@ -49,7 +50,15 @@ export const cronSpool = (
           fix: `chown root: ${word(path)} && chmod go-w ${word(path)}`,
         })
     }
-    for (const user of owners) {
+    for (const { user, lines } of records) {
+      const former = formerSpools(lines, spoolDir)
+      if (former.length > 0)
+        faults.push({
+          severity: 'warning',
+          message: `entries of ${user} leave their results in a former spoolDir, where nobody reads them: ${former.map(({ id }) => id).join(' ')}`,
+          evidence: `their lines name ${[...new Set(former.map(({ folder }) => folder))].join(', ')}, and spoolDir is ${spoolDir}`,
+          fix: `agent cron repair ${user}`,
+        })
       const folder = join(spoolDir, user)
       const waiting = await readdir(folder).catch(() => [])
       if (waiting.length > fullFiles)

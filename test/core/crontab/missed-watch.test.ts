@@ -7,6 +7,7 @@ import { CronWatch } from '../../../src/core/crontab/cron-watch.ts'
 import { CrontabCommand } from '../../../src/core/crontab/crontab-command.ts'
 import { CrontabFiles } from '../../../src/core/crontab/crontab-file.ts'
 import { EntryRecords } from '../../../src/core/crontab/entry-records.ts'
+import { DEFAULT_SPOOL } from '../../../src/core/crontab/managed-line.ts'
 import { MissedWatch } from '../../../src/core/crontab/missed-watch.ts'
 import { CrontabStore } from '../../../src/core/crontab/store.ts'
 import { CrontabTable } from '../../../src/core/crontab/table.ts'
@@ -39,6 +40,7 @@ await t.test('runs of entries that did not come', async (t) => {
       records,
       store,
       blindMs: () => blindMs,
+      spoolDir: DEFAULT_SPOOL,
       zone: () => UTC,
       logger: createLogger('silent'),
       watch: new CronWatch({
@@ -50,9 +52,13 @@ await t.test('runs of entries that did not come', async (t) => {
       }),
     })
   const entry = { id: 'job', name: 'Job', schedule: '* * * * *', command: 'true', enabled: true }
-  const write = async (change: Partial<typeof entry> & { splayMs?: number }, atMs = now()) => {
+  const write = async (
+    change: Partial<typeof entry> & { splayMs?: number },
+    atMs = now(),
+    spoolDir = DEFAULT_SPOOL,
+  ) => {
     const kept = { ...entry, ...change }
-    const { lines } = renderEntry(kept, { spoolDir: '/var/spool/supervisor-agent', host: 'h' })
+    const { lines } = renderEntry(kept, { spoolDir, host: 'h' })
     await records.save({ version: 1, user: 'alice', uid: 1, lines, entries: [kept] })
     const path = join(crontabs, 'alice')
     writeFileSync(path, CrontabTable.parse(Buffer.alloc(0)).withBlock(lines).bytes)
@@ -103,10 +109,12 @@ await t.test('runs of entries that did not come', async (t) => {
   t.strictSame(await look(30.9), [])
   blindMs = -Infinity
   minutes = 31
-  await write({ splayMs: 3_600_000 })
-  t.strictSame(await look(33.9), [], 'one that begins later on purpose is waited for')
-
+  await write({}, now(), '/var/spool/former')
+  t.strictSame(await look(33.9), [], 'nor of lines that lead to another spool')
   minutes = 34
+  await write({ splayMs: 3_600_000 })
+  t.strictSame(await look(34.9), [], 'one that begins later on purpose is waited for')
+
   await write({})
   start(35)
   t.strictSame(told(), ['crontab.finished'])

@@ -41,7 +41,6 @@ export function placesOf(host: CronHost): CronPlaces {
 export async function crontabs(t: Test, more: { cronDrift?: 'report' | 'enforce'; policy?: object } = {}) {
   const host = await CronHost.start(t)
   const bus = new EventBus()
-  const spoolDir = join(host.folder, 'spool')
   const stateDir = join(host.folder, 'state')
   mkdirSync(stateDir, { mode: 0o700 })
   const passwd = join(host.etc, 'passwd')
@@ -51,7 +50,8 @@ export async function crontabs(t: Test, more: { cronDrift?: 'report' | 'enforce'
     supervisord: async () => ({ uid: null, searchPath: null }),
     accounts: new Accounts({ file: passwd }),
   })
-  const begin = async () => {
+  /** Another start of the agent; perhaps with another `spoolDir`. */
+  const begin = async (spoolDir = join(host.folder, 'spool')) => {
     const stack = new CrontabStack({
       policy,
       bus,
@@ -78,11 +78,12 @@ export async function crontabs(t: Test, more: { cronDrift?: 'report' | 'enforce'
     host,
     stack,
     begin,
-    spoolDir,
+    spoolDir: join(host.folder, 'spool'),
     stateDir,
     service: stack.service,
     prepare,
     apply,
+    judge,
     put: async (entry: Partial<EntryDefinition> = {}, who = DEPLOYER) => {
       const { entry: made } = await apply({ action: 'put', entry: definition(entry) }, who)
       if (!made?.id) throw new Error('no entry came of a put')

@@ -7,6 +7,7 @@ import { CrontabBackups } from '../../../src/core/crontab/backups.ts'
 import { JobFiles } from '../../../src/core/crontab/job-files.ts'
 import { cronSpool } from '../../../src/core/doctor/cron-spool.ts'
 import { noCron } from '../../fixtures/crontab.ts'
+import { until } from '../../fixtures/wait.ts'
 import { crontabs, DEPLOYER, definition } from './service-harness.ts'
 import { SHIM } from './shim-harness.ts'
 
@@ -216,7 +217,7 @@ await t.test('variables above the block are told, since they reach its jobs', { 
 })
 
 await t.test('what entries run is put back when somebody clears it away', { skip }, async (t) => {
-  const { host, put, stack, spoolDir } = await crontabs(t)
+  const { host, put, stack, spoolDir, stateDir, begin, judge, body, events } = await crontabs(t)
   const { id } = await put({ env: { A: 'b' }, command: '/bin/echo hello' })
   const [shim, script] = [join(spoolDir, '.bin/cronrun'), join(spoolDir, '.scripts', `${id}.sh`)]
   const text = readFileSync(script, 'utf8')
@@ -227,6 +228,41 @@ await t.test('what entries run is put back when somebody clears it away', { skip
   t.equal(statSync(shim).mode & 0o777, 0o755)
   const line = await host.run([shim, '-s', spoolDir, id], { user: 'alice' })
   t.equal(line.stdout.toString(), 'hello\n')
+
+  await t.test(
+    'and lines that lead to the spool of a former config are told, and led to that of today',
+    async (t) => {
+      await stack.stop()
+      const today = join(host.folder, 'spool-2')
+      const moved = await begin(today)
+      const faults = () => cronSpool({ config: { stateDir, spoolDir: today } }).run()
+      const message = `entries of alice leave their results in a former spoolDir, where nobody reads them: ${id}`
+      t.match(await faults(), [{ severity: 'warning', message, fix: 'agent cron repair alice' }])
+      const before = body()
+      await moved.tend()
+      t.equal(body(), before, 'nothing is written unasked')
+      const wish = { action: 'put' as const, entry: definition({ id: 'other' }) }
+      const change = await moved.service.prepare(wish, judge(DEPLOYER))
+      t.match(change.warnings, [
+        `lines that named a former spoolDir name the one of today: ${id}`,
+        /cron-not-running/,
+      ])
+      await moved.service.commit(change, DEPLOYER)
+      t.strictSame([body()?.match(/ -s (\S+)/g)], [[` -s ${today}`, ` -s ${today}`]])
+      t.same(await faults(), [])
+      const ran = await host.run([join(today, '.bin/cronrun'), '-s', today, id], { user: 'alice' })
+      t.equal(ran.stdout.toString(), 'hello\n', 'its script is there')
+      // its process has another number outside, so no more than its record is looked for
+      await until(() => moved.results.runs.list({ id, limit: 1 }).length > 0, 'its result')
+      await moved.stop()
+      const back = await begin()
+      const repair = { action: 'repair' as const, user: 'alice' }
+      await back.service.commit(await back.service.prepare(repair, judge(DEPLOYER)), DEPLOYER)
+      t.strictSame([body()?.match(/ -s (\S+)/g)], [[` -s ${spoolDir}`, ` -s ${spoolDir}`]], 'by a repair too')
+      await back.drift.sweep()
+      t.strictSame(events('crontab.drift'), [])
+    },
+  )
 
   await host.run(['mount', '-t', 'tmpfs', '-o', 'noexec', 'tmpfs', '/mnt'])
   const closed = host.inside('/mnt/spool')
