@@ -52,6 +52,20 @@ export const commandOf = (preset: string, options: Options) => entryOf(preset, o
 /** Options that are refused, and where. */
 const folder = '/srv/shop'
 const backup = { folder: '/b', name: 'x' }
+/** Options of which nearly all are wrong, and what is said of them. */
+export const WRONG = {
+  preset: 'backup-mysql',
+  options: { folder: '', keep: 'x', databases: [3], routines: 'yes', extra: 1 },
+  reasons: [
+    'options.folder: must not be empty (all options: agent cron presets backup-mysql)',
+    'options.name: missing: how the names of the files begin; then comes the time in UTC, and .sql.gz',
+    'options.keep: must be a number',
+    'options.databases.0: must be a text',
+    'options.routines: must be true or false',
+    'options.extra: there is no such option; there are: folder, name, keep, databases, defaultsFile, mysqldump, singleTransaction, routines',
+  ],
+}
+
 export const REFUSED: [preset: string, options: Options, path: string][] = [
   ['laravel-scheduler', {}, 'options.folder'],
   ['laravel-scheduler', { folder: 'shop' }, 'options.folder'],
@@ -63,7 +77,7 @@ export const REFUSED: [preset: string, options: Options, path: string][] = [
   ['backup-mysql', { ...backup, name: 'a/b' }, 'options.name'],
   ['backup-mysql', { ...backup, keep: 0 }, 'options.keep'],
   ['backup-mysql', { ...backup, databases: ['--all-databases'] }, 'options.databases.0'],
-  ['backup-mysql', { ...backup, password: 'x' }, 'options'],
+  ['backup-mysql', { ...backup, password: 'x' }, 'options.password'],
   ['backup-postgres', { ...backup, database: 'host=evil' }, 'options.database'],
   ['backup-postgres', { ...backup, database: 'postgres://u:p@h/d' }, 'options.database'],
   ['backup-files', { ...backup, paths: [] }, 'options.paths'],

@@ -23,22 +23,15 @@ import { rendered } from '../../../src/core/crontab/user-state.ts'
 import type { EntryDefinition } from '../../../src/protocol/entry.ts'
 import { CrontabPreset } from '../../../src/protocol/preset.ts'
 import { noCron } from '../../fixtures/crontab.ts'
-import { bench, CALLED, commandOf, HOSTILE, type Options, REFUSED } from './presets-bench.ts'
+import { bench, CALLED, commandOf, HOSTILE, type Options, REFUSED, WRONG } from './presets-bench.ts'
 import { crontabs, DEPLOYER, definition } from './service-harness.ts'
 
 await t.test('each preset makes an entry that cron takes, and says what it is', (t) => {
   t.strictSame(
     ENTRY_PRESETS.map(({ preset }) => preset),
-    [
-      'laravel-scheduler',
-      'backup-mysql',
-      'backup-postgres',
-      'backup-files',
-      'cleanup',
-      'certbot-renew',
-      'queue-restart',
-      'custom',
-    ],
+    'laravel-scheduler backup-mysql backup-postgres backup-files cleanup certbot-renew queue-restart custom'.split(
+      ' ',
+    ),
   )
   for (const one of ENTRY_PRESETS) {
     const { entry, issues } = expandEntry(exampleOf(one))
@@ -50,7 +43,7 @@ await t.test('each preset makes an entry that cron takes, and says what it is', 
     for (const [name, option] of Object.entries(one.options().shape))
       t.match(option.description, /./, `${one.preset} explains ${name}`)
     const odd = expandEntry({ ...exampleOf(one), options: { ...one.example, noSuchOption: 1 } })
-    t.match(odd.issues, [{ path: 'options' }])
+    t.match(odd.issues, [{ path: 'options.noSuchOption', message: /^there is no such option; there are: / }])
   }
   t.equal(shownPresets(undefined, false).length, ENTRY_PRESETS.length)
   t.throws(() => shownPresets('no-such', false), { code: 'ENTRY_INVALID', message: /laravel-scheduler/ })
@@ -75,7 +68,12 @@ await t.test('options that cannot be are refused by their names', (t) => {
   for (const [preset, options, path] of REFUSED) {
     const { issues } = expandEntry({ name: 'It', user: 'alice', enabled: true, preset, options })
     t.equal(issues[0]?.path, path, `${preset} ${JSON.stringify(options)}`)
+    t.match(issues[0]?.message, new RegExp(` \\(all options: agent cron presets ${preset}\\)$`))
+    t.notMatch(issues.map(({ message }) => message).join(), /expected|received|Too |Invalid|Unrecognized/)
   }
+  const { reasons, ...wrong } = WRONG
+  const texts = expandEntry(definition(wrong)).issues.map(({ path, message }) => `${path}: ${message}`)
+  t.strictSame(texts, reasons)
   t.match(expandEntry(definition({ preset: 'no-such' })).issues, [
     { path: 'preset', message: /there are: laravel-scheduler, / },
   ])

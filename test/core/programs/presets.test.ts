@@ -130,7 +130,14 @@ await t.test('options that cannot be are refused by their names', (t) => {
     ['slm-queue', { queue: '-x' }, 'options.queue'],
     ['custom', {}, 'options.executable'],
   ]
-  for (const [preset, options, path] of refused) t.match(expand(preset, options).issues, [{ path }])
+  for (const [preset, options, path] of refused) {
+    const wayOut = new RegExp(` \\(all options: agent program presets ${preset}\\)$`)
+    t.match(expand(preset, options).issues, [{ path, message: wayOut }])
+  }
+  t.match(expand('laravel-octane', { server: 'apache' }).issues, [
+    { message: /^must be one of frankenphp, roadrunner, swoole \(/ },
+  ])
+  t.match(expand('laravel-octane', { port: 70_000 }).issues, [{ message: /^must be 65535 or less \(/ }])
   t.strictSame(expand('laravel-queue', { queue: 'mail' }).words[4], '--queue=mail', 'a list of one')
   t.match(expand('no-such').issues, [{ path: 'preset', message: /there are: laravel-queue, / }])
   t.match(book.expand({ name: 'work', options: { a: 1 } }).issues, [{ path: 'options' }])

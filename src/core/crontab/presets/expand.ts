@@ -31,7 +31,7 @@ export function expandEntry(entry: EntryDefinition): Expanded {
       : { entry, issues: [], warnings: [] }
   const preset = presetOf(name)
   if (!preset) return refused(unknownPreset(name))
-  const read = readOptions(preset.options(), options)
+  const read = readOptions(preset.options(), options, `agent cron presets ${name}`)
   if (read.options === null) return refused(...read.issues)
   const whole = { schedule: preset.schedule, ...preset.build(read.options), ...entry }
   return { entry: whole, issues: [], warnings: preset.warnings?.(read.options) ?? [] }

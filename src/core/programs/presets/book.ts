@@ -39,7 +39,7 @@ export class PresetBook {
     }
     const preset = this.#presets.get(name)
     if (!preset) return { definition, issues: [this.#unknown(name)], warnings: [] }
-    const read = readOptions(preset.options(), options)
+    const read = readOptions(preset.options(), options, `agent program presets ${name}`)
     if (read.options === null) return { definition, issues: read.issues, warnings: [] }
     const built = preset.build(read.options, definition)
     const whole = { ...built, ...own }
