@@ -145,11 +145,18 @@ export class AgentError extends Error {
   override readonly name = 'AgentError'
   readonly code: ErrorCode
   readonly facts: ErrorFacts
+  /** What callers on other hosts are told in place of a message with details that do not leave this one. */
+  readonly abroad: string | undefined
 
-  constructor(code: ErrorCode, message: string, options: { facts?: ErrorFacts; cause?: unknown } = {}) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { facts?: ErrorFacts; abroad?: string; cause?: unknown } = {},
+  ) {
     super(message, { cause: options.cause })
     this.code = code
     this.facts = options.facts ?? {}
+    this.abroad = options.abroad
   }
 }
 

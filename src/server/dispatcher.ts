@@ -69,7 +69,14 @@ export class Dispatcher {
       return result
     } catch (error) {
       record.over({ error })
-      throw error
+      if (!(error instanceof AgentError) || error.abroad === undefined) throw error
+      this.#logger.error(
+        { err: error, method: name },
+        'a call failed for a reason that is told on this host alone',
+      )
+      throw source.principal.isRemote
+        ? new AgentError(error.code, error.abroad, { facts: error.facts })
+        : error
     }
   }
 

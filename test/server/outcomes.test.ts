@@ -1,4 +1,5 @@
 // What a call that changes something leaves behind when things go wrong around it: its answer, its key, the audit.
+import { readFileSync, writeFileSync } from 'node:fs'
 import { createServer, request } from 'node:http'
 import { join } from 'node:path'
 import t from 'tap'
@@ -45,9 +46,10 @@ async function gate(t: Scope, { folder, socket }: { folder: string; socket: stri
 async function askWhileHeld() {
   const { dispatcher, context, store, tokensFile } = await parts(t, { policy: { allowRemoteTokens: true } })
   const params = { name: 'made', role: 'viewer', idempotencyKey: 'the-file-is-held' }
-  const ask = () => dispatcher.dispatch('token.create', params, context(admin()))
+  const ask = (over: object = {}, as = admin()) =>
+    dispatcher.dispatch('token.create', { ...params, ...over }, context(as))
   const refused = await withFileLock(`${tokensFile}.lock`, () => failure(ask()))
-  return { store, ask, refused }
+  return { store, tokensFile, ask, refused }
 }
 const held = askWhileHeld() // the others run meanwhile
 held.catch(() => undefined)
@@ -143,6 +145,19 @@ await t.test('a tokens file that somebody else holds: nothing is done, and the k
   const made = await ask()
   t.match(made['token'], /^agt_/)
   t.notOk('replayed' in made)
+})
+
+await t.test('a damaged tokens file: its place is told to who is there, and the key is free', async (t) => {
+  const { tokensFile, ask } = await held
+  const wish = { name: 'next', idempotencyKey: 'the-file-is-damaged' }
+  const whole = readFileSync(tokensFile, 'utf8')
+  writeFileSync(tokensFile, whole.slice(0, 60))
+  const [here, afar] = [await failure(ask(wish, LOCAL_ADMIN)), await failure(ask(wish))]
+  for (const error of [here, afar]) t.match(error, { code: 'INTERNAL', facts: { begun: false } })
+  t.ok(here.message.startsWith(`tokens file ${tokensFile}: it ends in the middle`), here.message)
+  t.equal(afar.message, 'the tokens file of the host cannot be used; the agent log has the detail')
+  writeFileSync(tokensFile, whole)
+  t.match((await ask(wish))['token'], /^agt_/)
 })
 
 await t.test(

@@ -25,7 +25,11 @@ async function read(globals: Globals): Promise<Verdict> {
     return await verifyAudit(paths)
   } catch (error) {
     if (!(error instanceof Error) || !('code' in error)) throw error
-    throw new AgentError('FORBIDDEN', `${paths.folder} cannot be read (${String(error.code)}): it is root's`)
+    const code = String(error.code)
+    if (code === 'EACCES' || code === 'EPERM')
+      throw new AgentError('FORBIDDEN', `${paths.folder} cannot be read (${code}): it is root's`)
+    const path = 'path' in error ? String(error.path) : `${paths.folder} or ${paths.head}`
+    throw new AgentError('INTERNAL', `the audit cannot be verified: ${path} cannot be read (${code})`)
   }
 }
 

@@ -5,6 +5,7 @@ import { writeFileAtomic } from '../../lib/atomic-file.ts'
 import { whyNotPrivate } from '../../lib/private-file.ts'
 import { Glob, Instant, TokenName } from '../../protocol/names.ts'
 import { Role, Scope } from '../../protocol/scopes.ts'
+import { OwnFileError, parseOwn } from '../host/own-file.ts'
 
 const MAX_FILE_BYTES = 4 * 1024 * 1024
 
@@ -51,12 +52,12 @@ const TokenFile = z.strictObject({
     ),
 })
 
-/** The tokens file cannot be used; the message names the file and the reason, never its content. */
-export class TokenFileError extends Error {
-  override readonly name = 'TokenFileError'
+const MEND = 'mend it, or move it away and make tokens anew: without it none is in force'
 
-  constructor(path: string, reason: string) {
-    super(`tokens file ${path}: ${reason}`)
+/** The tokens file cannot be used, so that nothing was done. */
+export class TokenFileError extends OwnFileError {
+  constructor(path: string, reason: string, cure: string) {
+    super(path, { what: 'tokens file', reason, cure }, { begun: false })
   }
 }
 
@@ -75,18 +76,7 @@ export async function writeTokenFile(path: string, tokens: readonly TokenRecord[
 }
 
 function parseTokenFile(path: string, text: string): TokenRecord[] {
-  let json: unknown
-  try {
-    json = JSON.parse(text)
-  } catch {
-    throw new TokenFileError(path, 'not JSON') // the parser's own message quotes the content
-  }
-  const parsed = TokenFile.safeParse(json)
-  if (parsed.success) return parsed.data.tokens
-  const reasons = parsed.error.issues
-    .slice(0, 3)
-    .map(({ path: at, message }) => `${at.join('.') || 'top level'}: ${message}`)
-  throw new TokenFileError(path, reasons.join('; ').slice(0, 300))
+  return parseOwn(text, TokenFile, (reason) => new TokenFileError(path, reason, MEND)).tokens
 }
 
 async function readPrivateText(path: string): Promise<string | null> {
@@ -94,15 +84,19 @@ async function readPrivateText(path: string): Promise<string | null> {
   const opened = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch(
     (error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT') return null
-      throw new TokenFileError(path, `cannot be opened (${error.code})`)
+      throw new TokenFileError(path, `cannot be opened (${error.code})`, lookAt(path))
     },
   )
   if (opened === null) return null
   try {
     const refusal = whyNotPrivate(await opened.stat(), MAX_FILE_BYTES)
-    if (refusal !== null) throw new TokenFileError(path, refusal)
+    if (refusal !== null) throw new TokenFileError(path, refusal, lookAt(path))
     return await opened.readFile('utf8')
   } finally {
     await opened.close()
   }
+}
+
+function lookAt(path: string): string {
+  return `ls -l ${path} shows it`
 }

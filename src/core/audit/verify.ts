@@ -93,7 +93,10 @@ class Walk {
     const head = this.#head
     if (!head || !later) {
       if (this.#first === null) return
-      throw new Broken(this.#last, 'the file with the number and the hash of the last record is missing')
+      throw new Broken(
+        this.#last,
+        'audit.head, with the number and the hash of the last record, is missing or damaged',
+      )
     }
     if (head.n > this.#last)
       throw new Broken(this.#last + 1, `records up to ${head.n} were written, and are missing`)

@@ -3,6 +3,7 @@ import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { writeFileAtomic } from '../../lib/atomic-file.ts'
 import { isoTime } from '../../lib/iso-time.ts'
+import { OwnFileError, readOwnFile } from '../host/own-file.ts'
 import { KeptEntries, type KeptEntry } from './entry-records.ts'
 
 const KEPT = 10
@@ -51,12 +52,15 @@ export class CrontabBackups {
     return found.toReversed()
   }
 
-  /** Null when there is none of that name. */
+  /** Null when there is none of that name. @throws {OwnFileError} when it was damaged */
   async read(user: string, backup: string): Promise<{ bytes: Buffer; entries: KeptEntry[] } | null> {
     if (!(await this.#names(user)).includes(backup)) return null
     const path = join(this.#folder, user, backup)
     const bytes = await readFile(`${path}.crontab`)
-    return { bytes, entries: KeptEntries.parse(JSON.parse(await readFile(`${path}.json`, 'utf8'))) }
+    const words = { what: 'entries of a backup', cure: `restore another one: agent cron backups ${user}` }
+    const entries = await readOwnFile(`${path}.json`, KeptEntries, words)
+    if (entries === null) throw new OwnFileError(`${path}.json`, { ...words, reason: 'it is missing' })
+    return { bytes, entries }
   }
 
   async #holds(path: string, bytes: Buffer, known: string): Promise<boolean> {

@@ -1,9 +1,10 @@
 // What the agent knows of its entries beyond their lines: names, presets, environment, and the block as it wrote it last.
-import { mkdir, readdir, readFile } from 'node:fs/promises'
+import { mkdir, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as z from 'zod'
 import { writeFileAtomic } from '../../lib/atomic-file.ts'
 import { EntryId } from '../../protocol/entry.ts'
+import { readOwnFile } from '../host/own-file.ts'
 
 const KeptEntry = z.strictObject({
   id: EntryId,
@@ -36,6 +37,11 @@ const UserRecord = z.strictObject({
 /** One user's part. */
 export type UserRecord = z.infer<typeof UserRecord>
 
+const WORDS = {
+  what: 'file of the crontab entries of a user',
+  cure: 'mend it, or move it away: of those entries only what their lines say is then known',
+}
+
 /** One file a user, all of them in memory too: whose an entry is is asked for each result of a run. */
 export class EntryRecords {
   readonly #folder: string
@@ -46,12 +52,13 @@ export class EntryRecords {
     this.#folder = folder
   }
 
-  /** Reads what is there. @throws for a file that is not ours */
+  /** Reads what is there. @throws {OwnFileError} for a file that is not ours */
   async start(): Promise<void> {
     await mkdir(this.#folder, { recursive: true, mode: 0o700 })
     for (const name of await readdir(this.#folder)) {
       if (!name.endsWith('.json') || name.startsWith('.')) continue
-      this.#learn(UserRecord.parse(JSON.parse(await readFile(join(this.#folder, name), 'utf8'))))
+      const record = await readOwnFile(join(this.#folder, name), UserRecord, WORDS)
+      if (record !== null) this.#learn(record)
     }
   }
 

@@ -20,7 +20,7 @@ export const tokensFile = ({ config }: DoctorHost): Check => ({
       return {
         severity: 'failure',
         message: `${tokens}; the agent does not start with it, and one that runs keeps the tokens as they were`,
-        fix: `chown root ${word(path)}; chmod 600 ${word(path)}; ls -l ${word(path)}`,
+        fix: `chown root ${word(path)}; chmod 600 ${word(path)}; ls -l ${word(path)}; editor ${word(path)}`,
       }
     const now = Date.now()
     return (tokens ?? []).flatMap((token) => faultOf(token, now) ?? [])

@@ -1,10 +1,11 @@
 // What a change of a program is about to do, on disk before it is begun. Whoever starts after an end in the middle of
 // it finds what is to be undone.
-import { mkdir, readdir, readFile, unlink } from 'node:fs/promises'
+import { mkdir, readdir, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as z from 'zod'
 import { writeFileAtomic } from '../../lib/atomic-file.ts'
 import { Instant } from '../../protocol/names.ts'
+import { readOwnFile } from '../host/own-file.ts'
 import { KeptRevision } from './revisions.ts'
 import { writing } from './writing.ts'
 
@@ -73,13 +74,12 @@ export class IntentStore {
     })
   }
 
-  /** What was begun with a program and not ended; null for nothing. */
+  /** What was begun with a program and not ended; null for nothing. @throws {OwnFileError} */
   async get(program: string): Promise<Intent | null> {
-    const text = await readFile(this.#path(program), 'utf8').catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return null
-      throw error
+    return await readOwnFile(this.#path(program), Intent, {
+      what: `note of the change of ${program} that was not ended`,
+      cure: 'put the files of the program right by hand, then move it away',
     })
-    return text === null ? null : Intent.parse(JSON.parse(text))
   }
 
   /** The programs with which something was begun and not ended, also by an agent that was killed. */

@@ -1,5 +1,6 @@
 import type { ShownDefinition } from '../../protocol/definition.ts'
 import { AgentError } from '../../protocol/errors.ts'
+import { OwnFileError } from '../host/own-file.ts'
 import type { ConfigSection } from '../supervisor/config-file.ts'
 import { processNames } from '../supervisor/config-names.ts'
 import type { Discovery } from '../supervisor/discovery.ts'
@@ -57,24 +58,47 @@ export interface StateDeps {
 export async function stateOf(at: ProgramFile, discovery: Discovery, deps: StateDeps): Promise<ProgramState> {
   const file = await readConfigFile(at.file)
   if (file === null) throw notFound(at.name)
-  return { ...(await seen({ at, text: file.text }, discovery, deps)), file }
+  const kept = await keptOf(at, file.text, deps)
+  return { ...seen({ at, text: file.text, kept }, discovery, deps), file }
 }
 
-/** The same to be looked at alone, by what supervisord reads, whatever kind of file it reads it from. */
-export function seenStateOf(at: ProgramFile, discovery: Discovery, deps: StateDeps): Promise<SeenProgram> {
-  return seen({ at, text: discovery.parsed.get(at.file)?.text ?? '' }, discovery, deps)
-}
-
-async function seen(
-  { at, text }: { at: ProgramFile; text: string },
+/**
+ * The same to be looked at alone, by what supervisord reads, whatever kind of file it reads it from. What we kept of it
+ * may have been damaged.
+ */
+export async function seenStateOf(
+  at: ProgramFile,
   discovery: Discovery,
-  { table, revisions }: StateDeps,
+  deps: StateDeps,
 ): Promise<SeenProgram> {
+  const text = discovery.parsed.get(at.file)?.text ?? ''
+  const kept = await keptOf(at, text, deps).catch((error: unknown) => {
+    if (error instanceof OwnFileError) return null
+    throw error
+  })
+  const state = seen({ at, text, kept: kept ?? undefined }, discovery, deps)
+  if (kept !== null) return state
+  const note = `its earlier revisions cannot be read: agent program history ${at.name} says why`
+  return { ...state, notes: [note, ...state.notes] }
+}
+
+async function keptOf(
+  { name, source }: ProgramFile,
+  text: string,
+  { revisions }: StateDeps,
+): Promise<KeptRevision | undefined> {
+  return source === 'managed' ? await revisions.find(name, revisionOf(text)) : undefined
+}
+
+function seen(
+  { at, text, kept }: { at: ProgramFile; text: string; kept: KeptRevision | undefined },
+  discovery: Discovery,
+  { table }: StateDeps,
+): SeenProgram {
   const facts = factsOf(at.section, discovery)
   const revision = revisionOf(text)
   const written = at.source === 'managed' ? headOf(text)?.revision : null
   const drift = at.source === 'managed' && written !== revision
-  const kept = at.source === 'managed' ? await revisions.find(at.name, revision) : undefined
   const read = readSection(at.section)
   return {
     ...facts,

@@ -1,10 +1,11 @@
-import { mkdir, readFile } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as z from 'zod'
 import { writeFileAtomic } from '../../lib/atomic-file.ts'
 import { Definition } from '../../protocol/definition.ts'
 import { Instant } from '../../protocol/names.ts'
 import { Revision } from '../../protocol/program.ts'
+import { readOwnFile } from '../host/own-file.ts'
 import { writing } from './writing.ts'
 
 /** Revisions of a program that are kept; a deleted program keeps its own. */
@@ -41,7 +42,7 @@ export class RevisionStore {
     this.#folder = folder
   }
 
-  /** Newest last; empty for a program that never had one. */
+  /** Newest last; empty for a program that never had one. @throws {OwnFileError} as all others here */
   async list(program: string): Promise<KeptRevision[]> {
     return (await this.#read(program)).revisions
   }
@@ -78,11 +79,11 @@ export class RevisionStore {
   }
 
   async #read(program: string): Promise<Omit<File, 'version'>> {
-    const text = await readFile(this.#path(program), 'utf8').catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return null
-      throw error
-    })
-    return text === null ? { revisions: [], logs: [] } : File.parse(JSON.parse(text))
+    const words = {
+      what: `file of revisions of ${program}`,
+      cure: 'mend it, or move it away: the program goes on without its earlier revisions',
+    }
+    return (await readOwnFile(this.#path(program), File, words)) ?? { revisions: [], logs: [] }
   }
 
   async #write(program: string, { revisions, logs }: Omit<File, 'version'>): Promise<void> {

@@ -62,7 +62,7 @@ export class Upkeep {
       if (!state?.drift) this.#told.delete(at.name)
       if (!state?.drift || this.#told.get(at.name) === state.revision) continue
       this.#told.set(at.name, state.revision)
-      const last = (await this.#deps.revisions.list(at.name)).at(-1)
+      const last = (await this.#deps.revisions.list(at.name).catch(() => [])).at(-1)
       this.#deps.bus.publish('program.drift', {
         program: at.name,
         file: at.file,

@@ -180,8 +180,13 @@ await t.test(
 )
 
 const broken = [
-  { it: 'half-written', content: (text: string) => text.slice(0, text.length / 2), says: /not JSON/ },
-  { it: 'empty', content: () => '', says: /not JSON/ },
+  {
+    it: 'half-written',
+    content: (text: string) => text.slice(0, text.length / 2),
+    says: /tokens\.json: it ends in the middle, at line \d+; mend it, or move it away/,
+  },
+  { it: 'empty', content: () => '', says: /tokens\.json: it is empty; mend it/ },
+  { it: 'no JSON', content: (text: string) => text.replace('[', '[,'), says: /tokens\.json: not JSON/ },
   {
     it: 'of another version',
     content: (text: string) => text.replace('"version": 1', '"version": 2'),
@@ -252,7 +257,7 @@ for (const mode of [0o640, 0o604, 0o620, 0o602, 0o601])
     const path = join(await folder(t), 'tokens.json')
     await writeWithMode(path, content, mode)
     const store = new TokenStore({ path, logger: recorder().logger })
-    await t.rejects(store.start(), { name: 'TokenFileError', message: /mode is 06\d\d.*chmod 600/ })
+    await t.rejects(store.start(), { code: 'INTERNAL', message: /mode is 06\d\d.*chmod 600.*ls -l/ })
   })
 
 await t.test(

@@ -86,7 +86,7 @@ await t.test('tokens', async (t) => {
   t.match(await ask(), [{ severity: 'failure', message: /its mode is 0644/, fix: /chmod 600/ }])
   writeFileSync(path('tokens.json'), '{"secret', { mode: 0o600 })
   chmodSync(path('tokens.json'), 0o600)
-  t.match(await ask(), [{ severity: 'failure', message: /not JSON/ }])
+  t.match(await ask(), [{ severity: 'failure', message: /ends in the middle/, fix: /editor/ }])
 })
 
 await t.test('the folder of the state, its disk, and the clock', async (t) => {

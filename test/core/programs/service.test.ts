@@ -1,5 +1,5 @@
 // Programs against a real supervisord: put, change, scale, delete, adopt, restore, and what comes of failures.
-import { readdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import t from 'tap'
@@ -234,7 +234,7 @@ await t.test('a hand-made file is taken over as it is', async (t) => {
 })
 
 await t.test('an edit by hand is told, and nobody writes over it unseen', async (t) => {
-  const { change, tree, programs, stack, host } = await programHost(t)
+  const { change, tree, programs, stack, host, stateDir } = await programHost(t)
   const secret = 'not-for-everybody'
   const put = (command: string, ifRevision?: string) =>
     change(
@@ -287,4 +287,18 @@ await t.test('an edit by hand is told, and nobody writes over it unseen', async 
   await change({ action: 'delete', name: 'web' })
   await change({ action: 'restore', name: 'web', revision }, { verifyMs: 0 })
   t.match(tree()['agent-web.conf'], /; by hand\npriority=7\n/)
+
+  const kept = join(stateDir, 'programs', 'web.json')
+  writeFileSync(kept, readFileSync(kept, 'utf8').slice(0, -1))
+  const [seen] = await programs.service.list(ADMIN)
+  t.match(seen, {
+    name: 'web',
+    running: 1,
+    warnings: [/earlier revisions cannot be read: agent program history web/],
+  })
+  const words = `file of revisions of web ${kept}: it ends in the middle, at line 1; mend it, or move it away`
+  for (const asked of [() => programs.service.history('web', ADMIN), () => put('/bin/sleep 602', revision)]) {
+    const message = await asked().then(String, (error: Error) => error.message)
+    t.ok(message.startsWith(words), message)
+  }
 })
