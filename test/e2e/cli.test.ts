@@ -178,7 +178,7 @@ await t.test('the command line against a running agent', async (t) => {
     host.writeProgram('leaver', WRITER)
     t.match(await update(), { code: 0 })
     await until(async () => (await agent.run('status', 'leaver')).code === 0, 'leaver to run')
-    const following = launch(['--config', agent.configFile, 'logs', '-f', 'leaver'])
+    const following = launch(['--config', agent.configFile, 'logs', '-f', '--both', 'leaver'])
     t.teardown(() => following.child.kill('SIGKILL'))
     await until(() => following.stdout().includes('line'), 'its line')
     host.writeProgram('leaver', { ...WRITER, priority: 5 })
@@ -188,7 +188,8 @@ await t.test('the command line against a running agent', async (t) => {
     t.equal(following.child.exitCode, null)
     rmSync(join(host.programDir, 'leaver.conf'))
     t.match(await update(), { code: 0, stdout: /leaver: removed/ })
-    t.match(await following.outcome, { code: 1, stderr: 'agent: leaver: it was removed from supervisord\n' })
+    const { code, stderr } = await following.outcome
+    t.strictSame([code, stderr], [1, 'agent: leaver: it was removed from supervisord\n'])
   })
 
   await t.test(

@@ -27,10 +27,17 @@ export async function followLogs(client: AgentClient, following: Following): Pro
       say(`the connection is gone (${reason?.message ?? 'it ended'}); trying again`)
   })
   const open = openLogs(processes, channels)
+  const told = new Set<string>()
   let status = 0
   const ended = (name: string, channel: Channel, why: string): void => {
     for (const one of open) if (one.process === name && one.channel === channel) open.delete(one)
-    say(`${name}: ${why}`)
+    const words = `${name}: ${why}`
+    const isOtherOpen = [...open].some((one) => one.process === name)
+    // what ends a process ends both of its logs, and is told once
+    if (!told.delete(words)) {
+      say(words)
+      if (isOtherOpen) told.add(words)
+    }
     if (open.size > 0) return
     status = 1
     stop.abort()
