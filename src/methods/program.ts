@@ -238,7 +238,7 @@ export const programMethods = {
 
   'program.adopt': mutation({
     summary:
-      'Take over a program that others wrote: its section moves into a file of ours, and nothing restarts.',
+      'Take over a program that others wrote, and nothing restarts; or accept their edit of a file of ours, which supervisord then runs.',
     scope: 'program',
     params: z.strictObject({ name: GivenName }),
     result: Changed,

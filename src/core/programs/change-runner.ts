@@ -7,7 +7,7 @@ import type { ProcessGroups } from '../supervisor/process-groups.ts'
 import type { ProcessSteps } from '../supervisor/process-steps.ts'
 import type { ProcessTable } from '../supervisor/process-table.ts'
 import { applyChange, type FileChange, undoChange } from './file-change.ts'
-import type { GroupStep, Intent, IntentStore } from './intent.ts'
+import { type GroupStep, type Intent, type IntentStore, textOf } from './intent.ts'
 
 /** What is to become of files and groups. */
 export type Change = Omit<Intent, 'begun' | 'done'>
@@ -97,19 +97,25 @@ export class ChangeRunner {
   /** Undoes what was begun, as far as it was. Safe to repeat. */
   async undo(intent: Intent): Promise<void> {
     const { intents, groups, logger } = this.#deps
-    await this.#files.run('files', async () => {
-      await this.undoFiles(intent)
-      // while no group was touched there is nothing to undo but what supervisord has read, and it reads again
-      await this.#reread().catch((error: unknown) => {
-        if (intent.begun > 0 || !(error instanceof AgentError)) throw error
+    const runs = intent.begun > 0 && (await this.#backAsItRuns(intent))
+    if (!runs)
+      await this.#files.run('files', async () => {
+        await this.undoFiles(intent)
+        // while no group was touched there is nothing to undo but what supervisord has read, and it reads again
+        await this.#reread().catch((error: unknown) => {
+          if (intent.begun > 0 || !(error instanceof AgentError)) throw error
+        })
       })
-    })
     const begun = intent.steps.slice(0, intent.begun)
     // the program's own group, once it was restarted, has all numbers again: those of its surge groups too
     const hasAll = begun.some((step) => step.do === 'replace' && step.group === intent.program)
     for (const step of begun.toReversed()) {
       const forget = this.#expect(step, intent.actor)
       await this.#takeBack(step, { groups, hasAll }).finally(forget)
+    }
+    if (runs) {
+      await this.#files.run('files', () => this.undoFiles(intent))
+      await this.#deps.onFiles()
     }
     await this.#deps.unkeep(intent).catch((error: unknown) => {
       logger.warn({ err: error, program: intent.program }, 'a revision that was not is still shown')
@@ -118,10 +124,28 @@ export class ChangeRunner {
     logger.info({ program: intent.program, action: intent.action }, 'a change was undone')
   }
 
+  /**
+   * Where others have written what supervisord has not read: it reads once more what it ran by, so that this comes back.
+   * @returns false where there is nothing of the kind
+   */
+  async #backAsItRuns(intent: Intent): Promise<boolean> {
+    if (intent.files.every(({ runs }) => runs === undefined)) return false
+    return await this.#files.run('files', async () => {
+      await this.undoFiles(intent, ({ runs, before }) => runs ?? before)
+      return await this.#reread().then(
+        () => true,
+        (error: unknown) => {
+          if (error instanceof AgentError && error.facts['fault'] === 'CANT_REREAD') return false
+          throw error
+        },
+      )
+    })
+  }
+
   /** The part of an undo that needs no supervisord, so that none can start with half a change. */
-  async undoFiles(intent: Intent): Promise<void> {
+  async undoFiles(intent: Intent, to = ({ before }: FileChange) => before): Promise<void> {
     const undo = async (file: FileChange): Promise<void> => {
-      if (await undoChange(file)) return
+      if (await undoChange(file, to(file))) return
       const { logger } = this.#deps
       logger.warn({ file: file.path }, 'somebody else wrote this file meanwhile: it is left as it is')
     }
@@ -223,20 +247,5 @@ export class HalfDone extends Error {
 
   constructor(program: string, cause: unknown) {
     super(`${program}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
-  }
-}
-
-function textOf(step: GroupStep): string {
-  switch (step.do) {
-    case 'add':
-      return `added the group ${step.group}`
-    case 'remove':
-      return `removed the group ${step.group}`
-    case 'replace':
-      return `restarted the group ${step.group}`
-    case 'start':
-      return `started ${step.process}`
-    case 'stop':
-      return `stopped ${step.process}`
   }
 }

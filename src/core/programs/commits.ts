@@ -6,9 +6,10 @@ import type { Principal } from '../access/principal.ts'
 import type { EventBus } from '../events/bus.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { Discovery } from '../supervisor/discovery.ts'
+import type { ProcessGroups } from '../supervisor/process-groups.ts'
 import type { StateWatch } from '../supervisor/state-watch.ts'
 import { type ChangeRunner, HalfDone } from './change-runner.ts'
-import type { Prepared } from './draft.ts'
+import type { Deeds, Prepared } from './draft.ts'
 import type { Intent, IntentStore } from './intent.ts'
 import { logPaths } from './log-claims.ts'
 import type { Judge, Preparer } from './prepare.ts'
@@ -25,6 +26,7 @@ export interface CommitsDeps {
   intents: IntentStore
   revisions: RevisionStore
   trial: Trial
+  groups: ProcessGroups
   policy: Policy
   watch: StateWatch
   bus: EventBus
@@ -54,10 +56,17 @@ export class Commits {
 
   /**
    * Carries out what was prepared, if nothing of it has changed since.
+   * @returns what was done
    * @throws {AgentError} REVISION_CONFLICT, POLICY_DENIED, PROGRAM_INVALID, CONFIG_BROKEN: nothing was done; ROLLED_BACK
    */
-  async run(made: Prepared, options: CommitOptions): Promise<void> {
-    await this.#mutex.run(made.change.program, () => this.#commit(made, options))
+  async run(made: Prepared, options: CommitOptions): Promise<Deeds> {
+    const { program } = made.change
+    return await this.#mutex.run(program, async () => {
+      await this.#recover(program)
+      const deeds = await this.#asRead(made, options.signal)
+      if (deeds.isNew) await this.#commit(deeds, options)
+      return deeds
+    })
   }
 
   /** Runs a task while no call changes the program. */
@@ -93,10 +102,22 @@ export class Commits {
     else if (kept !== null) bus.publish('program.applied', { program, action, revision: kept.revision }, by)
   }
 
+  /** Where others changed the file: whether supervisord runs that already is known once it has read its files. */
+  async #asRead(made: Prepared, signal: AbortSignal): Promise<Deeds> {
+    if (made.ifRead === null) return made
+    try {
+      const { changed } = await this.#deps.groups.reread(signal)
+      return changed.includes(made.change.program) ? made : made.ifRead
+    } catch (error) {
+      // what it refuses it cannot run
+      if (error instanceof AgentError && error.facts['fault'] === 'CANT_REREAD') return made
+      throw error
+    }
+  }
+
   /** Two changes at the same moment must not take what either would be refused after the other. */
-  async #commit(made: Prepared, options: CommitOptions): Promise<void> {
+  async #commit(made: Deeds, options: CommitOptions): Promise<void> {
     const { program, kept } = made.change
-    await this.#recover(program)
     const discovery = await this.#deps.discover()
     const logs = kept ? await logPaths(sectionOf(program, kept.text), discovery) : []
     const { principal } = options.judge
@@ -111,7 +132,7 @@ export class Commits {
   }
 
   async #carryOut(
-    made: Prepared,
+    made: Deeds,
     others: readonly string[],
     { judge, verifyMs, signal, onProgress }: CommitOptions,
   ): Promise<void> {
@@ -152,7 +173,7 @@ export class Commits {
     }
   }
 
-  async #failed({ change }: Prepared, error: unknown, principal: Principal): Promise<unknown> {
+  async #failed({ change }: Deeds, error: unknown, principal: Principal): Promise<unknown> {
     const { bus, trial, discover } = this.#deps
     const stillUndoing = error instanceof HalfDone
     const reason = stillUndoing ? error.cause : error

@@ -34,7 +34,15 @@ export interface Draft {
   warnings: string[]
   issues: DefinitionIssue[]
   judged: Verdict<ResolvedProgram> | null
+  /**
+   * The file was changed by others, and whether supervisord has read that is not known before it reads again; with the
+   * text that it was given last, where that is known.
+   */
+  unread?: { runs: string | null }
 }
+
+/** What is carried out of a call. */
+export type Deeds = Omit<Prepared, 'ifRead'>
 
 /** All that a call would do. */
 export interface Prepared {
@@ -55,9 +63,25 @@ export interface Prepared {
   stopped: readonly string[]
   startSecs: number
   judged: Verdict<ResolvedProgram> | null
+  /** What it comes to where supervisord has read already what others made of the file; null where nobody did. */
+  ifRead: Deeds | null
 }
 
-export async function prepared(draft: Draft, discovery: Discovery): Promise<Prepared> {
+export async function prepared({ unread, ...draft }: Draft, discovery: Discovery): Promise<Prepared> {
+  const ifRead = await deedsOf(draft, discovery)
+  if (unread === undefined) return { ...ifRead, ifRead: null }
+  const how = draft.how === 'none' || draft.how === 'scale' ? 'restart' : draft.how
+  const made = await deedsOf({ ...draft, how }, discovery, unread.runs)
+  if (how === draft.how) return { ...made, ifRead }
+  const warning = `${draft.path} was changed by others: where supervisord has not read that yet, ${draft.name} restarts`
+  return { ...made, warnings: [...made.warnings, warning], ifRead }
+}
+
+async function deedsOf(
+  draft: Omit<Draft, 'unread'>,
+  discovery: Discovery,
+  runs: string | null = null,
+): Promise<Deeds> {
   const { name, before, text, path } = draft
   const facts = text === null ? null : factsOf(sectionOf(name, text), discovery)
   const effect = effectOf({
@@ -76,6 +100,7 @@ export async function prepared(draft: Draft, discovery: Discovery): Promise<Prep
     path,
     before: before?.at.file === path ? before.file.text : null,
     after: text,
+    ...(runs === null ? {} : { runs }),
     ...ownership(before?.file ?? null, discovery),
   }
   const files = [

@@ -14,6 +14,8 @@ export interface FileChange {
   path: string
   before: string | null
   after: string | null
+  /** What supervisord runs by, where that is not `before`: others have written that, and it has not read it. */
+  runs?: string
   mode: number
   /** Who owns it; absent: whoever the agent runs as. */
   owner?: { uid: number; gid: number }
@@ -62,14 +64,15 @@ export async function applyChange(change: FileChange): Promise<void> {
 
 /**
  * Takes a change back, whether or not it was made.
- * @returns false when the file is neither as before nor as after: somebody else wrote it, and it is left alone
+ * @param to how the file is to be: as it was before, or for as long as supervisord reads it, as that runs by
+ * @returns false when the file is as none of these nor as after: somebody else wrote it, and it is left alone
  */
-export async function undoChange(change: FileChange): Promise<boolean> {
+export async function undoChange(change: FileChange, to: string | null = change.before): Promise<boolean> {
   await sweep(change.path)
   const text = (await readConfigFile(change.path))?.text ?? null
-  if (text === change.before) return true
-  if (text !== change.after) return false
-  await put(change, change.before)
+  if (text === to) return true
+  if (text !== change.after && text !== change.before && text !== change.runs) return false
+  await put(change, to)
   return true
 }
 

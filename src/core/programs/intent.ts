@@ -13,6 +13,7 @@ const FileChange = z.object({
   path: z.string(),
   before: z.string().nullable(),
   after: z.string().nullable(),
+  runs: z.string().exactOptional(),
   mode: z.int(),
   owner: z.object({ uid: z.int(), gid: z.int() }).exactOptional(),
 })
@@ -52,6 +53,22 @@ const Intent = z.object({
   done: z.boolean(),
 })
 export type Intent = z.infer<typeof Intent>
+
+/** A step that was taken, in words. */
+export function textOf(step: GroupStep): string {
+  switch (step.do) {
+    case 'add':
+      return `added the group ${step.group}`
+    case 'remove':
+      return `removed the group ${step.group}`
+    case 'replace':
+      return `restarted the group ${step.group}`
+    case 'start':
+      return `started ${step.process}`
+    case 'stop':
+      return `stopped ${step.process}`
+  }
+}
 
 /** Intents by program, one file each in a folder of their own. */
 export class IntentStore {

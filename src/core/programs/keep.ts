@@ -7,12 +7,12 @@ import type { RevisionStore } from './revisions.ts'
 
 /** Safe to repeat. */
 export async function keepRevisions(revisions: RevisionStore, intent: Intent): Promise<void> {
-  const { program, action, kept, files, at } = intent
+  const { program, kept, files, at } = intent
   const known = await revisions.list(program)
   for (const { path, before } of files) {
-    if (before === null || action === 'adopt' || !isOurs(path, program)) continue
+    if (before === null || !isOurs(path, program)) continue
     const revision = revisionOf(before)
-    if (!known.some((one) => one.revision === revision))
+    if (revision !== kept?.revision && !known.some((one) => one.revision === revision))
       await revisions.add(program, { revision, at, text: before })
   }
   if (kept !== null && known.at(-1)?.at !== kept.at) await revisions.add(program, kept)

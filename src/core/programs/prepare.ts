@@ -1,5 +1,4 @@
 // From a call to what it would do. Nothing is changed here: a plan shows what comes out of it, a put carries it out.
-import { isDeepStrictEqual } from 'node:util'
 import type { Definition } from '../../protocol/definition.ts'
 import { AgentError } from '../../protocol/errors.ts'
 import type { Principal } from '../access/principal.ts'
@@ -9,7 +8,7 @@ import type { Discovery } from '../supervisor/discovery.ts'
 import { adopted } from './adopt.ts'
 import { issuesOf, withDefaults } from './definition.ts'
 import { type Draft, type Prepared, prepared } from './draft.ts'
-import type { How } from './effects.ts'
+import { howOf, isOnlySize, unreadOf } from './how.ts'
 import { IniDocument } from './ini/document.ts'
 import { asResolved, judgeable } from './judgeable.ts'
 import { logPaths, withLogs } from './log-claims.ts'
@@ -145,7 +144,16 @@ export class Preparer {
     const wanted = before ? edited(before, whole) : renderFile(whole)
     const { text, judged } = await this.#judged(whole.name, wanted, { site, before })
     const isSize = before?.kept?.definition !== undefined && isOnlySize(before.kept.definition, definition)
-    return { ...base, text, judged, how: howOf(before, text, isSize), asked: definition, warnings }
+    const how = howOf(before, text, isSize)
+    return {
+      ...base,
+      text,
+      judged,
+      how,
+      asked: definition,
+      warnings,
+      ...(await unreadOf(before, this.#deps.revisions)),
+    }
   }
 
   /** One field anew; of a file that was taken over, by the one key alone. */
@@ -186,16 +194,35 @@ export class Preparer {
       judged,
       how: howOf(before, text, false),
       ...(kept.definition ? { asked: kept.definition } : {}),
+      ...(await unreadOf(before, this.#deps.revisions)),
     }
   }
 
   async #adopt(before: ProgramState, site: Site): Promise<Draft> {
     const base = await this.#base(before.name, before, { site, action: 'adopt' })
-    if (before.at.source === 'managed') return { ...base, text: before.file.text, how: 'none' }
+    if (before.at.source === 'managed') return await this.#accept(before, site, base)
     const { text: moved, others, issues } = adopted(before, base.path, site.discovery)
     if (issues.length > 0) return { ...base, text: null, how: 'none', issues }
     const { text, judged } = await this.#judged(before.name, moved, { site, before, isNew: true })
     return { ...base, text, judged, how: 'none', others, warnings: before.notes }
+  }
+
+  /** A file of ours as others have changed it. */
+  async #accept(before: ProgramState, site: Site, base: Omit<Draft, 'text' | 'how'>): Promise<Draft> {
+    const found = before.file.text
+    if (!before.drift) return { ...base, text: found, how: 'none' }
+    const issues = lodgers(before)
+    if (issues.length > 0) return { ...base, text: found, how: 'none', issues }
+    const { text, judged } = await this.#judged(before.name, found, { site, before })
+    const how = howOf(before, text, false)
+    return {
+      ...base,
+      text,
+      judged,
+      how,
+      warnings: before.notes,
+      ...(await unreadOf(before, this.#deps.revisions)),
+    }
   }
 
   async #delete(before: ProgramState, site: Site): Promise<Draft> {
@@ -246,22 +273,4 @@ function edited({ name, at, file }: ProgramState, to: Definition): string {
   const document = IniDocument.parse(file.text)
   editSection(document, `program:${name}`, { from: readSection(at.section).definition, to })
   return document.text
-}
-
-/** Which effect a new file has on a program. */
-function howOf(before: ProgramState | null, text: string, isSize: boolean): How {
-  if (before === null || !before.instances.some(({ group }) => group === before.name)) return 'add'
-  const old = new Map(before.at.section.keys)
-  const now = new Map(sectionOf(before.name, text).keys)
-  const isSame = () => old.size === now.size && [...old].every(([key, value]) => now.get(key) === value)
-  if (isSame()) return 'none'
-  if (isSize) return 'scale'
-  old.delete('numprocs')
-  now.delete('numprocs')
-  return isSame() ? 'scale' : 'restart'
-}
-
-function isOnlySize(before: Definition, now: Definition): boolean {
-  const rest = ({ processes: _processes, ...others }: Definition) => others
-  return before.processes !== now.processes && isDeepStrictEqual(rest(before), rest(now))
 }

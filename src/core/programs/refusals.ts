@@ -50,7 +50,7 @@ export function checkRevision(name: string, state: ProgramState | null, wanted: 
 export function drifted({ name, at, revision }: ProgramState, how = 'give'): AgentError {
   return new AgentError(
     'REVISION_CONFLICT',
-    `${at.file} was changed by hand since the agent wrote it: look at it, then ${how} ifRevision ${revision}`,
+    `${at.file} was changed by hand since the agent wrote it: look at it, then ${how} ifRevision ${revision}, or take it as it is: agent program adopt ${name}`,
     { facts: { program: name, revision, drift: true } },
   )
 }

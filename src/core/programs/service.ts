@@ -8,7 +8,7 @@ import type { Discovery } from '../supervisor/discovery.ts'
 import type { ProcessTable } from '../supervisor/process-table.ts'
 import { configBroken } from './broken.ts'
 import type { CommitOptions, Commits } from './commits.ts'
-import type { Prepared } from './draft.ts'
+import type { Deeds, Prepared } from './draft.ts'
 import type { Judge, Preparer, Wish } from './prepare.ts'
 import type { PresetBook } from './presets/book.ts'
 import { shownPreset } from './presets/show.ts'
@@ -102,12 +102,13 @@ export class ProgramService {
     const discovery = await this.#deps.discover()
     const made = await this.#deps.preparer.prepare(wish, judge, discovery)
     const { issues, warnings, broken } = await this.#deps.trial.look(made, discovery)
-    return {
-      ...made,
+    const looked = (deeds: Deeds): Deeds => ({
+      ...deeds,
       broken,
-      issues: [...made.issues, ...issues],
-      warnings: [...new Set([...made.warnings, ...(made.judged?.notes ?? []), ...warnings])],
-    }
+      issues: [...deeds.issues, ...issues],
+      warnings: [...new Set([...deeds.warnings, ...(deeds.judged?.notes ?? []), ...warnings])],
+    })
+    return { ...looked(made), ifRead: made.ifRead && looked(made.ifRead) }
   }
 
   /**
@@ -121,12 +122,12 @@ export class ProgramService {
     connection.assertUp()
     if (made.broken.length > 0) throw configBroken(made.broken)
     if (made.issues.length > 0) throw invalidProgram(program, made.issues)
-    if (made.isNew) await this.#deps.commits.run(made, options)
+    const done = made.isNew ? await this.#deps.commits.run(made, options) : made
     const state = made.change.kept === null ? null : await this.state(program)
     return {
       program: state && viewOf(state, this.#deps.table, options.judge.principal),
-      actions: made.actions,
-      warnings: made.warnings,
+      actions: done.actions,
+      warnings: done.warnings,
     }
   }
 

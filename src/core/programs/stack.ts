@@ -66,6 +66,7 @@ export class ProgramStack {
       intents,
       revisions,
       trial,
+      groups,
       policy,
       watch,
       bus,

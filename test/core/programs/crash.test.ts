@@ -95,6 +95,15 @@ const cases: Case[] = [
     wish: async (name) => ({ action: 'adopt', name: `${name}a` }),
   },
   {
+    it: 'adopt of an edit that supervisord has not read',
+    given: async (name, { change }, host) => {
+      await change({ action: 'put', definition: sleeper(name) })
+      const file = join(host.programDir, `agent-${name}.conf`)
+      writeFileSync(file, readFileSync(file, 'utf8').replace('numprocs=1', 'numprocs=2'))
+    },
+    wish: async (name) => ({ action: 'adopt', name }),
+  },
+  {
     it: 'restore',
     given: async (name, { change }) => {
       await change({ action: 'put', definition: sleeper(name) })

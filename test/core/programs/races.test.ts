@@ -187,7 +187,7 @@ await t.test('an end of supervisord in the middle of a change: undone when it is
 })
 
 await t.test('what somebody else has under a name or in a file is left alone', async (t) => {
-  const { change, host, tree, stack } = await programHost(t)
+  const { change, host, tree, stack, programs } = await programHost(t)
   host.writeProgram('gone', { command: '/bin/sleep 600', startsecs: 0 })
   await host.ctl('update')
   await stack.waitState('gone', 'RUNNING')
@@ -207,9 +207,9 @@ await t.test('what somebody else has under a name or in a file is left alone', a
   const file = join(host.programDir, 'agent-web.conf')
   const text = `${tree()['agent-web.conf']}\n[program:lodger]\ncommand=/bin/sleep 600\n`
   writeFileSync(file, text)
-  const hand = await change({ action: 'adopt', name: 'web' })
-  const ifRevision = hand.program?.revision
-  t.equal(hand.program?.drift, true)
+  const { revision: ifRevision, drift } = await programs.service.get('web', ADMIN)
+  t.equal(drift, true)
+  await t.rejects(change({ action: 'adopt', name: 'web' }), { code: 'PROGRAM_INVALID' })
   await t.rejects(change({ action: 'delete', name: 'web', ifRevision }), { code: 'PROGRAM_INVALID' })
   await t.rejects(change({ action: 'restore', name: 'web', revision: made.program?.revision ?? '' }), {
     code: 'PROGRAM_INVALID',

@@ -302,3 +302,77 @@ await t.test('an edit by hand is told, and nobody writes over it unseen', async 
     t.ok(message.startsWith(words), message)
   }
 })
+
+await t.test('an edit by hand that supervisord has not read', async (t) => {
+  const { change, prepare, tree, pids, programs, stack, host } = await programHost(t)
+  const file = 'agent-web.conf'
+  const definition = (seconds: number, more: object = {}) =>
+    sleeper('web', { command: `/bin/sleep ${seconds}`, startSecs: 0, ...more })
+  const edit = async (from: string, to: string) => {
+    writeFileSync(join(host.programDir, file), tree()[file]?.replace(from, to) ?? '')
+    return (await programs.service.get('web', ADMIN)).revision
+  }
+  const put = async (seconds: number, ifRevision?: string, more: object = {}) =>
+    await change({ action: 'put', definition: definition(seconds, more), ifRevision }, { verifyMs: 0 })
+  const commands = () =>
+    Object.values(pids('web')).map((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')[1])
+  await put(600)
+
+  await t.test('runs once it is put', async (t) => {
+    const ifRevision = await edit('sleep 600', 'sleep 601')
+    const planned = await prepare({ action: 'put', definition: definition(601), ifRevision })
+    t.match(planned, { actions: [{ action: 'restart' }], warnings: [/was changed by others/] })
+    t.strictSame(commands(), ['600'])
+    const { actions, program } = await put(601, ifRevision)
+    t.strictSame(actions, [{ group: 'web', action: 'restart', processes: ['web:web_00'] }])
+    t.match(program, { drift: false, running: 1 })
+    t.strictSame(commands(), ['601'])
+  })
+  await t.test('so do as many as it says', async (t) => {
+    const ifRevision = await edit('numprocs=1', 'numprocs=2')
+    const { actions } = await put(601, ifRevision, { processes: 2 })
+    t.match(actions, [{ action: 'restart' }])
+    t.strictSame(commands(), ['601', '601'])
+    t.strictSame(Object.keys(tree()), ['agent-listener.conf', file], 'in one group')
+  })
+  await t.test('one that it has read goes on', async (t) => {
+    const ifRevision = await edit('sleep 601', 'sleep 602')
+    await host.ctl('update', 'web')
+    await until(() => isDeepStrictEqual(commands(), ['602', '602']), 'supervisord to run it')
+    const before = pids('web')
+    const { actions, program, warnings } = await put(602, ifRevision, { processes: 2 })
+    t.match(actions, [{ action: 'none' }])
+    t.strictSame(warnings, [])
+    t.equal(program?.drift, false)
+    t.strictSame(pids('web'), before)
+  })
+  await t.test('runs once it is accepted, and is a revision then', async (t) => {
+    const revision = await edit('sleep 602', 'sleep 603')
+    const { actions, program } = await change({ action: 'adopt', name: 'web' })
+    t.match(actions, [{ action: 'restart' }])
+    t.match(program, { drift: false, revision, running: 2 })
+    t.strictSame(commands(), ['603', '603'])
+    const before = pids('web')
+    t.match(await change({ action: 'adopt', name: 'web' }), { actions: [{ action: 'none' }] })
+    await edit('command=', '; of the shop\ncommand=')
+    t.match(await change({ action: 'adopt', name: 'web' }), {
+      actions: [{ action: 'none' }],
+      warnings: [],
+      program: { drift: false },
+    })
+    t.strictSame(pids('web'), before)
+    const history = await programs.service.history('web', ADMIN)
+    t.match(history[1], { revision, method: 'program.adopt', actor: ADMIN.actor })
+    t.match(tree()[file], /; of the shop/)
+  })
+  await t.test('what does not come up is as it was, and what ran before runs', async (t) => {
+    const revision = await edit('sleep 603', 'false')
+    const before = tree()
+    await t.rejects(change({ action: 'adopt', name: 'web' }), { code: 'ROLLED_BACK' })
+    t.strictSame(tree(), before)
+    t.match(await programs.service.get('web', ADMIN), { drift: true, revision })
+    for (const name of ['web:web_00', 'web:web_01']) await stack.waitState(name, 'RUNNING')
+    t.strictSame(commands(), ['603', '603'])
+    t.match(await put(603, revision, { processes: 2 }), { program: { drift: false, running: 2 } })
+  })
+})
