@@ -1,11 +1,19 @@
-import { constants } from 'node:fs'
+import { constants, existsSync } from 'node:fs'
 import { access } from 'node:fs/promises'
 import type { Check, Fault } from './check.ts'
 import type { DoctorHost } from './host.ts'
 
 const CRONTABS = ['/usr/bin/crontab', '/bin/crontab', '/usr/local/bin/crontab', '/usr/local/sbin/crontab']
+/** systemd-cron makes timers of crontabs by it; there is no daemon then. */
+const GENERATORS = ['/usr/lib', '/lib'].map(
+  (folder) => `${folder}/systemd/system-generators/systemd-crontab-generator`,
+)
 
-export const cron = ({ cron: daemon }: DoctorHost, crontabs: readonly string[] = CRONTABS): Check => ({
+export const cron = (
+  { cron: daemon }: DoctorHost,
+  crontabs: readonly string[] = CRONTABS,
+  generators: readonly string[] = GENERATORS,
+): Check => ({
   name: 'cron',
   question: 'Does a cron daemon run, with its crontab command?',
   async run() {
@@ -18,7 +26,16 @@ export const cron = ({ cron: daemon }: DoctorHost, crontabs: readonly string[] =
         evidence: `looked for ${crontabs.join(', ')}`,
         fix: 'apt-get install cron || dnf install cronie',
       })
-    if (!daemon().alive)
+    const generator = daemon().alive ? undefined : generators.find((path) => existsSync(path))
+    if (generator !== undefined)
+      faults.push({
+        severity: 'warning',
+        message:
+          'systemd-cron stands in for a cron daemon: nobody can tell whether it starts crontab entries, no run is called missed, and releases before 2024 change a command with a percent sign',
+        evidence: generator,
+        fix: 'apt-get install cron',
+      })
+    else if (!daemon().alive)
       faults.push({
         severity: 'warning',
         message: 'no cron daemon runs: crontab entries are not started',

@@ -145,6 +145,11 @@ await t.test('cron', async (t) => {
     { message: /no crontab command/, fix: /apt-get install cron/ },
     { message: /no cron daemon runs/, fix: /systemctl enable --now cron/ },
   ])
+  const timers = (one: DoctorHost) => found(cron(one, ['/bin/sh'], ['/nowhere/generator', '/bin/true']))
+  t.match(await timers(dead), [
+    { message: /^systemd-cron stands in/, evidence: '/bin/true', fix: /install cron$/ },
+  ])
+  t.same(await timers(alive), [], 'what is left of one that a daemon replaced')
 })
 
 await t.test('entries in crontabs', async (t) => {
