@@ -14,8 +14,6 @@ const ANSWER_MS = 5_000
 const RETRY_MS = 500
 /** A supervisord that stops its processes does so in turns of its loop, one a second unless somebody wakes it. */
 const HURRY_MS = 50
-/** supervisord starts what has autostart as soon as it runs. */
-const COME_MS = 5_000
 
 /** Reasons that mean: nobody is behind the socket. One that hangs may go on. */
 const GONE = new Set(['missing', 'refused', 'broken-off', 'stale-connection'])
@@ -67,8 +65,6 @@ export class SupervisorConnection {
   #expected: 'restarting' | 'shutdown' | null = null
   /** Whose call it is that takes supervisord through its states, and where that ends. */
   #cause: { actor: string; until: SupervisorState } | null = null
-  /** Whose restart is over, and until when processes still come by it. */
-  #restarted = { actor: '', untilMs: 0 }
 
   constructor(deps: ConnectionDeps) {
     this.#deps = deps
@@ -108,10 +104,9 @@ export class SupervisorConnection {
     void this.check()
   }
 
-  /** Who restarts supervisord: its processes come by that. Null when nobody does. */
+  /** Who restarts supervisord: its processes come by that. Null when nobody does, and once it runs again. */
   get restarter(): string | null {
-    if (this.#cause?.until === 'running') return this.#cause.actor
-    return performance.now() < this.#restarted.untilMs ? this.#restarted.actor : null
+    return this.#cause?.until === 'running' ? this.#cause.actor : null
   }
 
   /** Asks now. */
@@ -213,9 +208,6 @@ export class SupervisorConnection {
       reason === null ? { state } : { state, reason },
       this.#cause?.actor,
     )
-    if (this.#cause?.until !== state) return
-    if (state === 'running')
-      this.#restarted = { actor: this.#cause.actor, untilMs: performance.now() + COME_MS }
-    this.#cause = null
+    if (this.#cause?.until === state) this.#cause = null
   }
 }

@@ -48,8 +48,9 @@ const NOBODY: ReadonlySet<ProcessState> = new Set()
 /** Where the coming of a process ends. */
 const HAS_COME: ReadonlySet<ProcessState> = new Set(['RUNNING', 'FATAL'])
 const COMES_WITHIN_MS = 30_000
-/** From where a process comes anew; one that has EXITED may come back by itself. */
-const AT_REST: ReadonlySet<ProcessState> = new Set(['STOPPED', 'FATAL'])
+/** From where a process may come back by itself. */
+const RETURNS: ReadonlySet<ProcessState> = new Set(['EXITED', 'BACKOFF'])
+const DOWN: ReadonlySet<ProcessState> = new Set(['STOPPED', 'FATAL', 'EXITED'])
 
 export class ProcessTable {
   readonly #bus: EventBus
@@ -172,6 +173,12 @@ export class ProcessTable {
     entry.comesUntilMs = this.#now() + withinMs
   }
 
+  /** supervisord has started all that it starts by itself: what is at rest now does not come through anybody. */
+  allCame(): void {
+    for (const entry of this.#entries.values())
+      if (entry.actorUntil === HAS_COME && DOWN.has(entry.state)) entry.actor = null
+  }
+
   remove(name: string): void {
     const entry = this.#entries.get(name)
     if (!entry) return
@@ -219,7 +226,9 @@ export class ProcessTable {
     const { to, pid } = transition
     const isLate = entry.actorUntil === HAS_COME && this.#now() > entry.comesUntilMs
     if (to === 'STARTING' && isLate) entry.actor = null
-    const comer = entry.actor === null && AT_REST.has(from) ? this.#comer() : null
+    // a comparison cannot tell what ended or came back by itself
+    const isByItself = !transition.observed && (to === 'EXITED' || RETURNS.has(from))
+    const comer = entry.actor === null && !isByItself ? this.#comer() : null
     if (comer !== null) this.comes(entry, comer)
     this.#note(entry, from, transition)
     entry.state = to

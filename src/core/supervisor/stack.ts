@@ -247,6 +247,8 @@ export class SupervisorStack {
       this.#nudge.watch(local)
     }
     await this.observer.reconcile()
+    // before it gives its first answer it has begun all that it starts by itself
+    this.table.allCame()
     this.#tasks.finishRestarts(pid)
     for (const listener of this.#onUp)
       void listener().catch((error: unknown) => this.#deps.logger.warn({ err: error }, 'not done yet'))

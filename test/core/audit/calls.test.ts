@@ -78,7 +78,9 @@ await t.test(
 )
 
 await t.test('events carry the name of whoever caused them', async (t) => {
-  const host = await supervisord(t, { programs: { web: { command: 'sleep 300', startsecs: 0 } } })
+  const sleeper = { command: 'sleep 300', startsecs: 0 }
+  const manual = { ...sleeper, autostart: false }
+  const host = await supervisord(t, { programs: { web: sleeper, ran: manual, idle: manual } })
   const agent = await startAgent(t, { supervisor: host, listener: true })
   const admin = await connect({ url: agent.adminUrl, reconnect: false })
   const panel = await connect({
@@ -126,6 +128,8 @@ await t.test('events carry the name of whoever caused them', async (t) => {
   await until(() => seen.some(({ type }) => type === 'token.revoked'), 'token.revoked')
   t.equal(seen.find(({ type }) => type === 'token.revoked')?.actor, 'local:admin')
 
+  await host.ctl('start', 'ran')
+  await until(() => actors('process.state', 'ran').length >= 2, 'ran to run')
   await admin.call('supervisor.restart', {}, { mutates: true })
   const states = () => seen.filter(({ type }) => type === 'supervisor.state')
   await until(() => {
@@ -133,6 +137,27 @@ await t.test('events carry the name of whoever caused them', async (t) => {
     return last?.type === 'supervisor.state' && last.payload.state === 'running' && states().length >= 2
   }, 'supervisord to be back')
   t.strictSame(new Set(states().map(({ actor }) => actor)), new Set(['local:admin']))
+  const statesOf = (process: string) =>
+    seen.flatMap(({ type, payload, actor }) =>
+      type === 'process.state' && payload.process === process ? [`${payload.to} ${actor ?? 'nobody'}`] : [],
+    )
+  await until(() => statesOf('web').at(-1) === 'RUNNING local:admin', 'web to come by it')
+  t.equal(statesOf('ran').at(-1), 'STOPPED local:admin')
+  const others = ['web', 'ran', 'idle'].map((name) => ({ name, told: statesOf(name).length }))
+  t.match(await host.ctl('stop', 'web'), { code: 0 })
+  for (const { name, told } of others) {
+    t.match(await host.ctl('start', name), { code: 0 })
+    const since = () => statesOf(name).slice(told)
+    await until(
+      () => since().some((text) => text.startsWith('RUNNING')),
+      `${name} to be started by somebody else`,
+    )
+    t.strictSame(
+      since().filter((text) => !text.endsWith('nobody')),
+      [],
+      `${name}: what others do is not its`,
+    )
+  }
 })
 
 await t.test('agent audit ls and verify, the latter with no agent too', async (t) => {
