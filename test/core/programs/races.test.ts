@@ -1,9 +1,18 @@
 // Programs among others who change them at the same moment: a second panel, a person at a shell, an end of supervisord
 // or of the agent.
 import { execFile } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { noNamespace, onSmallDisk } from '../../fixtures/namespace.ts'
@@ -40,7 +49,7 @@ const numbers = (name: string, count: number) =>
 await t.test('two panels race on one program: one wins, the other is told', async (t) => {
   const { change, tree, pids } = await programHost(t)
   await change(put('web'), { verifyMs: 0 })
-  for (let round = 1; round <= 20; round++) {
+  for (let round = 1; round <= 8; round++) {
     const wishes = [1, 2].map((panel) => put('web', { command: `/bin/sleep ${round}0${panel}` }))
     const outcomes = await Promise.allSettled(wishes.map((wish) => change(wish, { verifyMs: 0 })))
     const won = outcomes.flatMap((outcome, at) => (outcome.status === 'fulfilled' ? [at] : []))
@@ -55,7 +64,7 @@ await t.test('two panels race on one program: one wins, the other is told', asyn
 await t.test('changes of different programs at the same time', async (t) => {
   const programs = await programHost(t)
   const { change, tree, host } = programs
-  const names = Array.from({ length: 8 }, (_, at) => `p${at}`)
+  const names = Array.from({ length: 5 }, (_, at) => `p${at}`)
   const before = tree()
   const outcomes = await Promise.allSettled([
     ...names.map((name) => change(put(name, { processes: 2 }), { verifyMs: 0 })),
@@ -133,6 +142,51 @@ await t.test('a scaled program and those who do not know of that', async (t) => 
       return now !== undefined && now !== pid
     }, 'memory to know of it')
     await until(() => pending(programs).length === 0, 'nothing to be left to do')
+  })
+})
+
+await t.test('surplus is folded away by a supervisord that comes back', async (t) => {
+  const programs = await programHost(t)
+  const { change, host, stack, tree } = programs
+  const { upkeep } = programs.programs
+  const worker = join(host.folder, 'worker.sh')
+  writeFileSync(
+    worker,
+    'case "$SUPERVISOR_GROUP_NAME" in *.surge*) trap "" TERM;; esac\nwhile :; do sleep 0.1; done\n',
+  )
+  await change(put('web', { command: `/bin/sh ${worker}` }), { verifyMs: 0 })
+  await change({ action: 'scale', name: 'web', processes: 2 }, { verifyMs: 0 })
+  const before = tree()
+  const surge = () => stack.stack.table.get('web.surge1:web_01')
+  const isFolded = async () => {
+    await until(() => surges(host).length === 0 && !surge(), 'the surge group and its file to go')
+    await until(() => pending(programs).length === 0, 'nothing to be left to do')
+    t.strictSame(await running(host, 'web'), numbers('web', 2))
+  }
+
+  await t.test('not before its files can be seen', async (t) => {
+    upkeep.stop()
+    await host.ctl('update', 'web')
+    await until(() => stack.stack.table.get('web:web_01')?.state === 'RUNNING', 'the twin to run')
+    renameSync(host.configFile, `${host.configFile}.away`)
+    upkeep.start()
+    // however often it looks, by itself too
+    for (let looks = 0; looks < 30; looks++) {
+      await upkeep.fold()
+      await setTimeout(10)
+    }
+    t.strictSame(tree(), before)
+    t.equal(surge()?.state, 'RUNNING', 'nothing is done that could not be found again')
+  })
+  await t.test('also when it ends in the middle of that', async (t) => {
+    renameSync(`${host.configFile}.away`, host.configFile)
+    await until(() => surge()?.state === 'STOPPING', 'the surplus to be told to stop')
+    t.strictSame(pending(programs), ['web.json'])
+    await host.kill('SIGKILL')
+    await until(() => !stack.stack.connection.isUp, 'the end of supervisord to be known')
+    await host.start()
+    await until(() => stack.stack.connection.isUp, 'supervisord to be known again')
+    await isFolded()
   })
 })
 
