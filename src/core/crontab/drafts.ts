@@ -35,6 +35,9 @@ interface Site {
 
 type Draft = Omit<CrontabChange, 'action' | 'actor' | 'user' | 'account' | 'diff'>
 
+/** They lead no other line to the spool of today: it need not be one that works, or they write what was there then. */
+const STILL = new Set<Wish['action']>(['delete', 'eject', 'restore'])
+
 const NOTHING = {
   id: null,
   entry: null,
@@ -55,7 +58,7 @@ export class Drafts {
   /** @throws what {@link Preparer.prepare} throws of the entry itself */
   async of(wish: Wish, site: Site): Promise<Draft> {
     const draft = await this.#draft(wish, site)
-    if (wish.action === 'restore') return draft // it writes what was there then
+    if (STILL.has(wish.action)) return draft
     const { scripts, warnings } = this.#move(site.state).besides(draft.id)
     return {
       ...draft,
@@ -284,8 +287,9 @@ export class Drafts {
     const { record, table } = state
     const lines = put?.lines ?? null
     const move = this.#move(state)
-    const known = move.of(record ? readBlock(linesOf(record.lines)).entries : [])
-    const block = this.#deps.isEnforced && record ? known : move.of(table.block?.entries ?? [])
+    const led = (entries: readonly BlockLine[]) => (put ? move.of(entries) : entries)
+    const known = led(record ? readBlock(linesOf(record.lines)).entries : [])
+    const block = this.#deps.isEnforced && record ? known : led(table.block?.entries ?? [])
     const rest = (record?.entries ?? []).filter((entry) => entry.id !== id)
     return {
       table: table.withBlock(linesWith(block, id, lines)),

@@ -1,6 +1,6 @@
 // What a job's user must reach below the spool folder: the scripts of entries. The folder is root's alone.
-import { constants, existsSync } from 'node:fs'
-import { access, chmod, mkdir, open, readFile, rm } from 'node:fs/promises'
+import { accessSync, chmodSync, constants, existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { writeFileAtomic } from '../../lib/atomic-file.ts'
 import { unavailable } from './crontab-command.ts'
@@ -12,6 +12,7 @@ const BYTES_MAX = 2 * 1024 * 1024
 export class JobFiles {
   readonly spoolDir: string
   readonly #shim: string
+  #wanted: string | null = null
 
   /** @param options.shim the `cronrun` that ships with the agent */
   constructor(spoolDir: string, options: { shim: string }) {
@@ -26,26 +27,27 @@ export class JobFiles {
    */
   async start(): Promise<void> {
     const programs = join(this.spoolDir, '.bin')
+    // at once, before each change: eight short looks by other threads take milliseconds on a busy host
     for (const folder of [this.spoolDir, this.#folder, programs]) {
-      await mkdir(folder, { recursive: true, mode: 0o711 })
-      await chmod(folder, 0o711) // the umask must not narrow it
+      mkdirSync(folder, { recursive: true, mode: 0o711 })
+      chmodSync(folder, 0o711) // the umask must not narrow it
     }
-    const wanted = await readFile(this.#shim, 'utf8')
+    const wanted = (this.#wanted ??= readFileSync(this.#shim, 'utf8'))
     const installed = join(programs, 'cronrun')
     // replaced as a whole: jobs that run it now keep theirs
-    if ((await readFile(installed, 'utf8').catch(() => null)) !== wanted)
-      await writeFileAtomic(installed, wanted, 0o755)
-    await access(installed, constants.X_OK).catch(() => {
+    if (textAt(installed) !== wanted) await writeFileAtomic(installed, wanted, 0o755)
+    try {
+      accessSync(installed, constants.X_OK)
+    } catch {
       throw unavailable(
         'no-exec',
         `nothing can be run from ${programs} (a disk mounted noexec?), and every entry runs ${installed}: give spoolDir another place`,
       )
-    })
+    }
   }
 
-  /** Replaces the script of an entry as a whole: a shell that reads the old one keeps it. */
+  /** Replaces the script of an entry as a whole: a shell that reads the old one keeps it. To be called after {@link start}. */
   async write(id: string, text: string, { gid }: { gid: number }): Promise<void> {
-    await this.start()
     await writeFileAtomic(this.#path(id), text, 0o640, { uid: process.getuid?.() ?? 0, gid })
   }
 
@@ -85,5 +87,13 @@ export class JobFiles {
 
   #path(id: string): string {
     return join(this.#folder, `${id}.sh`)
+  }
+}
+
+function textAt(path: string): string | null {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return null
   }
 }

@@ -29,7 +29,7 @@ export interface CrontabServiceDeps extends PreparerDeps {
   policy: Policy
   accounts: Accounts
   bus: EventBus
-  /** A user has entries now: what their runs leave must be read. */
+  /** A user has entries now: what they run must be there, and what their runs leave must be read. */
   onUser: (account: Account) => Promise<void>
   /** Of an entry, as far as one is known. */
   lastRun: (id: string) => Run | undefined
@@ -199,9 +199,7 @@ export class CrontabService {
       return after
     }
     try {
-      // a repair may lead lines to another spool
-      if (change.entry || change.action === 'repair') await files.start()
-      if (change.entry) await onUser(account)
+      if (needsSpool(change, before)) await onUser(account)
       for (const { id, text } of scripts) await files.write(id, text, account)
       const written = await store.write(user, edit, (bytes) =>
         backups.add(user, bytes, before?.entries ?? []),
@@ -236,4 +234,11 @@ export class CrontabService {
 
 function blockText(table: { block: { entries: readonly { text: string }[] } | null }): string {
   return table.block?.entries.map(({ text }) => text).join('') ?? ''
+}
+
+/** Whether a change leads lines to the spool; one that only goes away needs nothing to be there. */
+function needsSpool({ action, entry, scripts }: CrontabChange, before: UserRecord | undefined): boolean {
+  if (scripts.length > 0) return true
+  if (entry === null) return action === 'repair' && (before?.entries.length ?? 0) > 0
+  return action !== 'delete' && action !== 'eject'
 }

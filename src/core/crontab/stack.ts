@@ -82,7 +82,7 @@ export async function offlineCrontabs(deps: PartsDeps & { logger: Logger }): Pro
     preparer: new Preparer(parts),
     drift: new DriftWatch({ ...parts, bus, logger: deps.logger }),
     bus,
-    onUser: async () => undefined,
+    onUser: () => parts.files.start(),
     lastRun: () => undefined,
   })
 }

@@ -109,6 +109,8 @@ await t.test('who may see and do what', { skip }, async (t) => {
   writeFileSync(join(host.etc, 'cron.deny'), '')
   writeFileSync(join(host.etc, 'shadow'), 'alice:*:19000:0:99999:7::19001:\n')
   await t.rejects(put(), { code: 'CRON_UNAVAILABLE', facts: { reason: 'expired-user' } })
+  writeFileSync(join(host.etc, 'shadow'), 'alice:*:19000:0:30:7:::\n')
+  await t.rejects(put(), { code: 'CRON_UNAVAILABLE', facts: { reason: 'expired-password' } })
   writeFileSync(join(host.etc, 'shadow'), '')
   const free = { ...DEPLOYER, users: ['*'] }
   await t.rejects(put({ user: 'daemon' }, free), {
@@ -275,6 +277,14 @@ await t.test('what entries run is put back when somebody clears it away', { skip
   t.match(await check.run(), [
     { severity: 'failure', message: /nothing can be run from/, fix: /remount,exec/ },
   ])
+  const barred = await begin(closed)
+  const gone = { action: 'delete' as const, id: 'other' }
+  await barred.service.commit(await barred.service.prepare(gone, judge(DEPLOYER)), DEPLOYER)
+  t.strictSame(
+    [body()?.match(/ -s (\S+)/g)],
+    [[` -s ${spoolDir}`]],
+    'one goes away all the same, and leads none there',
+  )
 })
 
 await t.test('with cronDrift: enforce the block is put back', { skip }, async (t) => {
