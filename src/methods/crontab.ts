@@ -10,12 +10,11 @@ import {
   SchedulePreview,
 } from '../protocol/entry.ts'
 import { mutation, query } from '../protocol/method.ts'
-import { Instant } from '../protocol/names.ts'
 import { CrontabPreset } from '../protocol/preset.ts'
 import type { Context } from './context.ts'
 import { observedEntry } from './observed.ts'
 
-const CHANGE_ERRORS = [
+export const CHANGE_ERRORS = [
   'FORBIDDEN',
   'POLICY_DENIED',
   'ENTRY_NOT_FOUND',
@@ -26,11 +25,10 @@ const CHANGE_ERRORS = [
 ] as const
 
 const IfRevision = EntryRevision.optional().describe('only if the entry is still this one')
-const UserName = z
+export const UserName = z
   .string()
   .regex(/^[A-Za-z_][A-Za-z0-9_.-]{0,31}$/, 'a system user')
   .describe('a system user')
-const BackupName = z.string().regex(/^[0-9TZ-]{20,40}$/, 'a copy as crontab.backups gives it')
 
 const definition: z.input<typeof EntryDefinition> = {
   name: 'Laravel scheduler',
@@ -50,13 +48,8 @@ const entry: z.input<typeof Entry> = {
 const Changed = z.strictObject({ entry: Entry, warnings: z.array(z.string()) })
 const changed = { entry, warnings: [] }
 const ById = z.strictObject({ id: EntryId, ifRevision: IfRevision })
-const ByUser = z.strictObject({ user: UserName })
-const Restored = z.strictObject({
-  diff: z.string().describe('unified diff of the crontab'),
-  warnings: z.array(z.string()),
-})
 
-async function judge(wish: Wish, context: Context): Promise<CrontabChange> {
+export async function judge(wish: Wish, context: Context): Promise<CrontabChange> {
   return await context.crontabs.prepare(wish, context)
 }
 
@@ -65,12 +58,6 @@ async function commit({ crontabs, principal }: Context, change: CrontabChange) {
   const { entry: now, warnings } = await crontabs.commit(change, principal)
   if (now === null) throw new Error('a change of an entry that is about none')
   return { entry: now, warnings }
-}
-
-/** Carries out what was judged of a crontab as a whole. */
-async function commitTable({ crontabs, principal }: Context, change: CrontabChange) {
-  const { warnings } = await crontabs.commit(change, principal)
-  return { diff: change.diff, warnings }
 }
 
 export const crontabMethods = {
@@ -238,54 +225,5 @@ export const crontabMethods = {
     judge: ({ id }, context: Context) => judge({ action: 'eject', id }, context),
     observe: ({ id }, context: Context) => observedEntry(context, { id }),
     run: async (_params, context: Context, made) => await commit(context, made),
-  }),
-
-  'crontab.repair': mutation({
-    summary:
-      'Write the block of a damaged crontab anew, as the agent knows it, or one on top whose lines are below others or name a former spoolDir; all other bytes stay.',
-    scope: 'cron',
-    params: ByUser,
-    result: Restored,
-    errors: CHANGE_ERRORS,
-    example: { params: { user: 'www-data' }, result: { diff: '', warnings: [] } },
-    cli: { command: 'cron repair', positional: ['user'] },
-    judge: ({ user }, context: Context) => judge({ action: 'repair', user }, context),
-    observe: ({ user }, context: Context) => observedEntry(context, { user }),
-    run: async (_params, context: Context, made) => await commitTable(context, made),
-  }),
-
-  'crontab.backups': query({
-    summary: 'List the copies of a crontab from before each write, the newest first.',
-    scope: 'cron',
-    params: ByUser,
-    result: z.strictObject({
-      backups: z.array(z.strictObject({ backup: BackupName, at: Instant, sizeBytes: z.int() })),
-    }),
-    errors: ['FORBIDDEN'],
-    example: {
-      params: { user: 'www-data' },
-      result: {
-        backups: [{ backup: '2026-11-22T10-00-00-000Z', at: '2026-11-22T10:00:00.000Z', sizeBytes: 512 }],
-      },
-    },
-    cli: { command: 'cron backups', positional: ['user'] },
-    judge: ({ user }, { crontabs, principal }: Context) => crontabs.assertMine(user, principal),
-    run: async ({ user }, { crontabs }: Context) => ({ backups: await crontabs.backups(user) }),
-  }),
-
-  'crontab.restoreBackup': mutation({
-    summary: 'Give a user the crontab of an earlier copy; what runs then is judged by the rules of today.',
-    scope: 'cron',
-    params: z.strictObject({ user: UserName, backup: BackupName }),
-    result: Restored,
-    errors: CHANGE_ERRORS,
-    example: {
-      params: { user: 'www-data', backup: '2026-11-22T10-00-00-000Z' },
-      result: { diff: '', warnings: [] },
-    },
-    cli: { command: 'cron restore-backup', positional: ['user', 'backup'] },
-    judge: ({ user, backup }, context: Context) => judge({ action: 'restore', user, backup }, context),
-    observe: ({ user }, context: Context) => observedEntry(context, { user }),
-    run: async (_params, context: Context, made) => await commitTable(context, made),
   }),
 }

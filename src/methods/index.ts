@@ -3,6 +3,7 @@ import { agentMethods } from './agent.ts'
 import { auditMethods } from './audit.ts'
 import { crontabMethods } from './crontab.ts'
 import { crontabRunMethods } from './crontab-runs.ts'
+import { crontabTableMethods } from './crontab-tables.ts'
 import { eventMethods } from './event.ts'
 import { logMethods } from './log.ts'
 import { policyMethods } from './policy.ts'
@@ -21,6 +22,7 @@ export const METHODS = {
   ...supervisorMethods,
   ...programMethods,
   ...crontabMethods,
+  ...crontabTableMethods,
   ...crontabRunMethods,
   ...eventMethods,
   ...tokenMethods,

@@ -1,52 +1,24 @@
 // The change that each wish comes to: the entry as it will be, judged, and what becomes of the block.
 import { randomBytes } from 'node:crypto'
 import type { EntryDefinition } from '../../protocol/entry.ts'
-import type { Account } from '../policy/accounts.ts'
 import type { ResolvedEntry, Verdict } from '../policy/subject.ts'
 import { type BlockLine, readBlock } from './block.ts'
-import type { CrontabChange, Edited } from './change.ts'
+import type { Edited } from './change.ts'
+import { type Draft, judgeEntry, NOTHING, type Site } from './draft.ts'
 import { ejectEntry } from './eject.ts'
 import type { KeptEntry } from './entry-records.ts'
-import { SpoolMove } from './former-spool.ts'
-import type { Judge, PreparerDeps, Wish } from './prepare.ts'
+import { SpoolMove, type Today } from './former-spool.ts'
+import type { PreparerDeps, Wish } from './prepare.ts'
 import { changed, checkRevision, invalidEntry, noEntry } from './refusals.ts'
 import { parseSchedule } from './schedule.ts'
 import { scheduleWarnings } from './schedule-warnings.ts'
-import { mustBeWhole } from './store.ts'
-import { CrontabTable } from './table.ts'
-import { foreignJobs, variablesAbove } from './table-foreign.ts'
-import { bare, linesOf, readLine, shown } from './table-lines.ts'
-import {
-  alteredLine,
-  type EntryState,
-  entriesOf,
-  linesWith,
-  rendered,
-  textsOf,
-  type UserState,
-} from './user-state.ts'
-
-/** What a wish is judged against. */
-interface Site {
-  state: UserState
-  account: Account
-  judge: Judge
-}
-
-type Draft = Omit<CrontabChange, 'action' | 'actor' | 'user' | 'account' | 'diff'>
+import { repairOf, restoreOf } from './table-drafts.ts'
+import { foreignJobs } from './table-foreign.ts'
+import { linesOf } from './table-lines.ts'
+import { alteredLine, type EntryState, entriesOf, linesWith, rendered, type UserState } from './user-state.ts'
 
 /** They lead no other line to the spool of today: it need not be one that works, or they write what was there then. */
 const STILL = new Set<Wish['action']>(['delete', 'eject', 'restore'])
-
-const NOTHING = {
-  id: null,
-  entry: null,
-  seen: null,
-  scripts: [],
-  leftovers: [],
-  judged: [],
-  warnings: [],
-} satisfies Partial<Draft>
 
 export class Drafts {
   readonly #deps: PreparerDeps
@@ -81,9 +53,9 @@ export class Drafts {
       case 'eject':
         return this.#ejected(wish, site)
       case 'repair':
-        return this.#repaired(site)
+        return repairOf(site, this.#today)
       case 'restore':
-        return this.#restored(wish, site)
+        return restoreOf(wish, site, { ...this.#deps, today: this.#today })
     }
   }
 
@@ -122,7 +94,7 @@ export class Drafts {
 
   /** Judged by today's rules, and put into the block. */
   async #set(entry: KeptEntry, before: EntryState | null, site: Site): Promise<Draft> {
-    const { judged, command } = await this.#judged(entry, site, before === null)
+    const { judged, command } = await judgeEntry(entry, site, { ...this.#deps, isNew: before === null })
     const parsed = parseSchedule(entry.schedule)
     const warnings =
       parsed.kind === 'problem'
@@ -219,64 +191,6 @@ export class Drafts {
     }
   }
 
-  /** Without markers and lines of ours, and then with the block as the agent knows it. */
-  async #repaired({ state }: Site): Promise<Draft> {
-    const { record } = state
-    return {
-      ...NOTHING,
-      edit: (now) => {
-        const { table } = now
-        const move = this.#move(now)
-        const known = textOf(move.of(readBlock(linesOf(record?.lines ?? '')).entries))
-        const entries = record?.entries ?? []
-        if (table.damage.length === 0) {
-          const block = textOf(move.of(table.block?.entries ?? []))
-          // what stands there is right, but not above what others set for all lines below
-          const isRight = variablesAbove(table).length === 0 && move.isEmpty
-          return { table: isRight ? table : table.withBlock(block), entries, lines: known }
-        }
-        const { table: clean, removed } = table.repaired()
-        const found = readBlock(linesOf(removed)).entries.filter(({ job }) => job !== null)
-        const lines = record ? known : found.reduce((block, { id, text }) => addOnce(block, id, text), '')
-        return { table: clean.withBlock(lines), entries, lines }
-      },
-    }
-  }
-
-  async #restored({ user, backup }: { user: string; backup: string }, site: Site): Promise<Draft> {
-    const kept = await this.#deps.backups.read(user, backup)
-    if (!kept) throw noEntry(`there is no copy ${backup} of the crontab of ${user}`, { user, backup })
-    const table = CrontabTable.parse(kept.bytes)
-    mustBeWhole(user, table)
-    const ids = new Set((table.block?.entries ?? []).flatMap(({ id }) => (id === null ? [] : [id])))
-    const entries = kept.entries.filter(({ id }) => ids.has(id))
-    const judged: Verdict<ResolvedEntry>[] = []
-    for (const entry of entries) judged.push((await this.#judged(entry, site, false)).judged)
-    // lines of others that come back run again too
-    const there = new Set(foreignJobs(site.state.table).map(({ key }) => key))
-    for (const { key, schedule, command } of foreignJobs(table))
-      if (!there.has(key)) judged.push((await this.#judged({ schedule, command }, site, false)).judged)
-    const made = entries.map((entry) => ({ id: entry.id, ...this.#rendered(entry) }))
-    const scripts = made.flatMap(({ id, script }) => (script === null ? [] : [{ id, text: script }]))
-    const lines = made.map((one) => one.lines).join('')
-    // and so do lines of ours as a person had changed them
-    for (const line of table.block?.entries ?? []) {
-      const own = line.job ?? jobIn(line)
-      if (own?.command != null && !made.some((one) => one.lines === line.text))
-        judged.push(
-          (await this.#judged({ schedule: own.schedule, command: own.command }, site, false)).judged,
-        )
-    }
-    const now = site.state.record?.entries ?? []
-    return {
-      ...NOTHING,
-      judged,
-      scripts,
-      leftovers: now.flatMap(({ id }) => (ids.has(id) ? [] : [id])),
-      edit: () => ({ table, entries, lines }),
-    }
-  }
-
   /** The entry as it stands in the crontab of that user. */
   async #own(id: string, { state }: Site): Promise<EntryState | null> {
     const states = await entriesOf(state, this.#deps.files)
@@ -306,21 +220,8 @@ export class Drafts {
     return new SpoolMove(record, this.#today)
   }
 
-  get #today() {
+  get #today(): Today {
     return { spoolDir: this.#deps.files.spoolDir, host: this.#deps.host }
-  }
-
-  async #judged(
-    { schedule, command, env }: Pick<KeptEntry, 'schedule' | 'command' | 'env'>,
-    { account, judge }: Site,
-    isNew: boolean,
-  ): Promise<{ judged: Verdict<ResolvedEntry>; command: string }> {
-    const { policy, records } = this.#deps
-    const entry = { user: account.name, schedule, command, env }
-    const judged = await judge.enforce(
-      policy.judge({ kind: 'cron', entry, ...(isNew ? { count: records.count + 1 } : {}) }, judge.principal),
-    )
-    return { judged, command: judged.resolved?.command ?? command }
   }
 }
 
@@ -328,20 +229,6 @@ export class Drafts {
 function need(id: string, state: EntryState | null): EntryState {
   if (state) return state
   throw noEntry(`there is no entry ${id} in its crontab any more`, { id })
-}
-
-function textOf(block: readonly BlockLine[]): string {
-  return block.map(({ text }) => text).join('')
-}
-
-function addOnce(block: string, id: string | null, text: string): string {
-  return id === null || textsOf(block).has(id) ? block : block + text
-}
-
-/** What cron makes of a line of ours that we cannot read. */
-function jobIn({ text }: BlockLine): { schedule: string; command: string } | null {
-  const line = readLine(bare(linesOf(text).at(-1) ?? ''))
-  return line.kind === 'job' ? { schedule: shown(line.schedule), command: shown(line.command) } : null
 }
 
 /** What stands there of an entry, as far as its revision goes; one that cannot be read was changed by hand. */

@@ -5,7 +5,7 @@ import { linesOf } from './table-lines.ts'
 import { rendered, textsOf } from './user-state.ts'
 
 /** Where lines of today lead. */
-interface Today {
+export interface Today {
   spoolDir: string
   host: string
 }
