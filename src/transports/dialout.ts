@@ -162,7 +162,7 @@ export class DialOut {
 
   #begin({ webSocket, socket }: Dialled): Promise<PanelClose> {
     const logger = this.#logger.child({ actor: this.#principal.actor })
-    const link = new SocketLink({ remote: this.#address.url, webSocket, socket, logger })
+    const link = new SocketLink({ remote: this.#address.url, webSocket, socket, isServer: false, logger })
     const startedAtMs = performance.now()
     const ended = new Promise<PanelClose>((resolve) => {
       webSocket.once('close', (code: number, reason: Buffer) => {

@@ -3,6 +3,7 @@ import type { RawData, WebSocket } from 'ws'
 import type { Logger } from '../logger.ts'
 import { CLOSE } from '../protocol/limits.ts'
 import type { Link, LinkUser } from '../server/link.ts'
+import { writeTextFrames } from './frame-writer.ts'
 import { takenBytes } from './taken-bytes.ts'
 
 /** A link over a WebSocket. Delivers nothing after its end was decided, by whichever side. */
@@ -10,14 +11,25 @@ export class SocketLink implements Link {
   readonly remote: string
   readonly #webSocket: WebSocket
   readonly #socket: Socket
+  readonly #isServer: boolean
   readonly #logger: Logger
   #isEnding = false
   #ending: string | null = null
-  #isCorked = false
+  /** What this turn of the event loop has sent. */
+  #turn: Buffer[] = []
+  #turnBytes = 0
   #bytesSeen = 0
   #aliveAt = 0
 
-  constructor(deps: { remote: string; webSocket: WebSocket; socket: Socket; logger: Logger }) {
+  constructor(deps: {
+    remote: string
+    webSocket: WebSocket
+    socket: Socket
+    /** A client has to mask what it sends (RFC 6455 5.3), which is left to `ws`. */
+    isServer: boolean
+    logger: Logger
+  }) {
+    this.#isServer = deps.isServer
     this.remote = deps.remote
     this.#webSocket = deps.webSocket
     this.#socket = deps.socket
@@ -60,12 +72,13 @@ export class SocketLink implements Link {
   send(frame: Buffer): void {
     // in any other state `ws` would only count the bytes
     if (this.#webSocket.readyState !== this.#webSocket.OPEN) return
-    this.#corkTurn()
-    this.#webSocket.send(frame, { binary: false })
+    if (this.#turn.length === 0) process.nextTick(() => this.#flush())
+    this.#turn.push(frame)
+    this.#turnBytes += frame.length
   }
 
   bufferedBytes(): number {
-    return this.#webSocket.bufferedAmount
+    return this.#turnBytes + this.#webSocket.bufferedAmount
   }
 
   takenBytes(): number {
@@ -75,6 +88,7 @@ export class SocketLink implements Link {
   close(code: number, reason: string): void {
     this.#isEnding = true
     this.#ending ??= reason
+    this.#flush()
     this.#webSocket.close(code, reason)
   }
 
@@ -84,14 +98,16 @@ export class SocketLink implements Link {
   }
 
   /** What is sent in one turn of the event loop leaves in one write: a call of the kernel costs more than a frame. */
-  #corkTurn(): void {
-    if (this.#isCorked) return
-    this.#isCorked = true
+  #flush(): void {
+    const frames = this.#turn
+    this.#turn = []
+    this.#turnBytes = 0
+    // nothing may follow the close frame
+    if (frames.length === 0 || this.#webSocket.readyState !== this.#webSocket.OPEN) return
+    if (this.#isServer) return writeTextFrames(this.#socket, frames)
     this.#socket.cork()
-    process.nextTick(() => {
-      this.#isCorked = false
-      this.#socket.uncork()
-    })
+    for (const frame of frames) this.#webSocket.send(frame, { binary: false })
+    this.#socket.uncork()
   }
 
   #deliver(user: LinkUser, data: RawData, isBinary: boolean): void {

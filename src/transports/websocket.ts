@@ -110,7 +110,13 @@ export class WebSocketTransport {
 
   #begin(request: IncomingMessage, webSocket: WebSocket, { record, address }: Admission): void {
     const logger = this.#logger.child({ address, actor: `token:${record.name}` })
-    const link = new SocketLink({ remote: address, webSocket, socket: request.socket, logger })
+    const link = new SocketLink({
+      remote: address,
+      webSocket,
+      socket: request.socket,
+      isServer: true,
+      logger,
+    })
     const closed = new Promise<void>((resolve) => {
       webSocket.once('close', (code) => {
         this.#sessions.delete(session)
