@@ -101,7 +101,10 @@ export class ProgramStack {
       alone: (program, task) => this.#commits.alone(program, task),
       logger,
     })
-    supervisor.onUp(() => this.recover())
+    supervisor.onUp(() => {
+      this.upkeep.lookAnew()
+      return this.recover()
+    })
   }
 
   /** To be called before supervisord is asked for the first time. */

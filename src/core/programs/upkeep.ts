@@ -5,6 +5,7 @@ import type { Logger } from '../../logger.ts'
 import type { EventBus } from '../events/bus.ts'
 import type { Discovery } from '../supervisor/discovery.ts'
 import type { ProcessTable } from '../supervisor/process-table.ts'
+import { signOf } from '../supervisor/recent-files.ts'
 import type { ChangeRunner } from './change-runner.ts'
 import { unifiedDiff } from './diff.ts'
 import { readConfigFile } from './file-change.ts'
@@ -35,6 +36,9 @@ export class Upkeep {
   readonly #deps: UpkeepDeps
   /** The revision of each file that was edited by hand, as it was told last. */
   readonly #told = new Map<string, string>()
+  /** Where an edit by hand shows, and how that looked before it was read last. */
+  #places: readonly string[] = []
+  #sign: string | null = null
   #forget: (() => void) | null = null
   #timer: NodeJS.Timeout | null = null
 
@@ -53,12 +57,27 @@ export class Upkeep {
     if (this.#timer) clearTimeout(this.#timer)
   }
 
-  /** Compares the files of ours with what the agent wrote, and tells each edit once. */
+  /** Another supervisord: it may read other files. */
+  lookAnew(): void {
+    this.#sign = null
+  }
+
+  /**
+   * Compares the files of ours with what the agent wrote, and tells each edit once. While nothing changes there it asks
+   * for nothing but their times: to read hundreds of files is megabytes of garbage.
+   */
   async drift(): Promise<void> {
+    const sign = this.#places.length === 0 ? null : await signOf(this.#places)
+    if (sign !== null && sign === this.#sign) return
     const discovery = await this.#deps.discover()
-    for (const at of programFiles(discovery).values()) {
-      if (at.source !== 'managed') continue
+    const managed = [...programFiles(discovery).values()].filter(({ source }) => source === 'managed')
+    const places = [discovery.mainFile, discovery.programDir, ...managed.map(({ file }) => file)]
+    this.#places = places.filter((path) => path !== null)
+    this.#sign = sign
+    for (const at of managed) {
       const state = await seenStateOf(at, discovery, this.#deps).catch(() => null)
+      // what cannot be read now is looked at again
+      if (!state) this.#sign = null
       if (!state?.drift) this.#told.delete(at.name)
       if (!state?.drift || this.#told.get(at.name) === state.revision) continue
       this.#told.set(at.name, state.revision)

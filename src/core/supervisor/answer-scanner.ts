@@ -1,15 +1,17 @@
 import { type Answer, faultError, notXmlRpc } from './codec.ts'
 
-const [LESS, GREATER, SLASH, SPACE] = [0x3c, 0x3e, 0x2f, 0x20]
+const [LESS, GREATER, SLASH, SPACE, MINUS, DIGIT_0] = [0x3c, 0x3e, 0x2f, 0x20, 0x2d, 0x30]
 /** The elements that mean something, by length and last letter, which no two of them share. */
 const TAGS = new Map(
-  ['int', 'i4', 'double', 'boolean', 'string', 'name', 'value', 'array', 'struct', 'fault'].map((name) => [
-    tagKey(name.length, name.charCodeAt(name.length - 1)),
-    name,
-  ]),
+  ['int', 'i4', 'double', 'boolean', 'string', 'name', 'value', 'array', 'struct', 'fault', 'member'].map(
+    (name) => [tagKey(name.length, name.charCodeAt(name.length - 1)), name],
+  ),
 )
 const ENTITIES: Record<string, string> = { '&amp;': '&', '&lt;': '<', '&gt;': '>' }
 const NOTHING: Buffer = Buffer.alloc(0)
+/** In place of the name of a member that nobody wants. */
+const UNWANTED = Symbol('unwanted')
+const FAULT_MEMBERS = ['faultCode', 'faultString']
 
 /**
  * Decodes an answer of supervisord made of arrays, structs, strings, ints and booleans, while it comes: the package
@@ -26,6 +28,14 @@ export class AnswerScanner implements Answer {
   #rest = NOTHING
   /** Pieces without an end of a tag: nothing to scan for yet. */
   #waiting: Buffer[] = []
+  readonly #members: readonly string[] | null
+  /** Within a member that nobody wants. */
+  #isUnwanted = false
+
+  /** @param members the only ones of structs that are wanted; the others, half of an answer, leave no garbage */
+  constructor(members?: readonly string[]) {
+    this.#members = members ? [...members, ...FAULT_MEMBERS] : null
+  }
 
   take(piece: Buffer): void {
     this.#waiting.push(piece)
@@ -75,17 +85,22 @@ export class AnswerScanner implements Answer {
       case 'int':
       case 'i4':
       case 'double':
-        this.#values.push(Number(xml.toString('latin1', textFrom, at)))
+        this.#values.push(this.#isUnwanted ? null : numberAt(xml, textFrom, at))
         break
       case 'boolean':
         this.#values.push(xml.toString('latin1', textFrom, at) === '1')
         break
-      case 'string':
       case 'name':
-        this.#values.push(unescape(xml.toString('utf8', textFrom, at)))
+        this.#values.push(this.#nameAt(xml, textFrom, at))
+        break
+      case 'string':
+        this.#values.push(this.#isUnwanted ? null : textAt(xml, textFrom, at))
         break
       case 'value':
-        if (this.#isBare) this.#values.push(unescape(xml.toString('utf8', textFrom, at)))
+        if (this.#isBare) this.#values.push(this.#isUnwanted ? null : textAt(xml, textFrom, at))
+        break
+      case 'member':
+        this.#isUnwanted = false
         break
       case 'array':
       case 'struct': {
@@ -94,10 +109,17 @@ export class AnswerScanner implements Answer {
         this.#values.push(name === 'array' ? inner : structOf(inner))
         break
       }
-      default: // data, member, param, params, fault, methodResponse: nothing of their own
+      default: // data, param, params, fault, methodResponse: nothing of their own
         return
     }
     this.#isBare = false
+  }
+
+  #nameAt(xml: Buffer, from: number, to: number): string | symbol {
+    if (this.#members === null) return textAt(xml, from, to)
+    for (const member of this.#members) if (isAt(xml, from, to, member)) return member
+    this.#isUnwanted = true
+    return UNWANTED
   }
 }
 
@@ -110,8 +132,32 @@ function tagAt(xml: Buffer, from: number, end: number): string {
   let to = end
   while (to > from && (xml[to - 1] === SLASH || xml[to - 1] === SPACE)) to--
   const name = TAGS.get(tagKey(to - from, xml[to - 1] ?? 0)) ?? ''
-  for (let i = 0; i < name.length; i++) if (xml[from + i] !== name.charCodeAt(i)) return ''
-  return name
+  return isAt(xml, from, to, name) ? name : ''
+}
+
+/** Whether that is what stands between these places. */
+function isAt(xml: Buffer, from: number, to: number, word: string): boolean {
+  if (word.length !== to - from) return false
+  for (let i = 0; i < word.length; i++) if (xml[from + i] !== word.charCodeAt(i)) return false
+  return true
+}
+
+/** A number, without a string of its own where it is a small integer. */
+function numberAt(xml: Buffer, from: number, to: number): number {
+  const isNegative = xml[from] === MINUS
+  const first = isNegative ? from + 1 : from
+  let number = 0
+  for (let i = first; i < to; i++) {
+    const digit = (xml[i] ?? 0) - DIGIT_0
+    if (digit < 0 || digit > 9 || to - first > 15) return Number(xml.toString('latin1', from, to))
+    number = number * 10 + digit
+  }
+  if (first === to) return Number.NaN
+  return isNegative ? -number : number
+}
+
+function textAt(xml: Buffer, from: number, to: number): string {
+  return from === to ? '' : unescape(xml.toString('utf8', from, to))
 }
 
 /**
@@ -128,7 +174,8 @@ class Struct {
 
 function structOf(items: readonly unknown[]): Struct {
   const struct = new Struct()
-  for (let i = 0; i + 1 < items.length; i += 2) struct[String(items[i])] = items[i + 1]
+  for (let i = 0; i + 1 < items.length; i += 2)
+    if (items[i] !== UNWANTED) struct[String(items[i])] = items[i + 1]
   return struct
 }
 

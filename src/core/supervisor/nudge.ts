@@ -1,7 +1,7 @@
 // supervisord's loop sleeps up to a second, and a death wakes it only halfway: the child is reaped, but its event
 // waits for the next turn. So we watch the list of its children and wake it with one cheap call when that changes.
 // On a busy host the pipe of a dying process may wake the loop before there is a child to reap; the loop then sleeps on
-// beside a zombie. So each time that supervisord ran we look for one, and wake it twice: to reap, and to tell.
+// beside a zombie. So when supervisord ran out of its turn we look for one, and wake it twice: to reap, and to tell.
 // A process that is STARTING becomes RUNNING in a loop turn too: one call at each full second after its spawn.
 import { closeSync, openSync, readSync } from 'node:fs'
 import type { ProcessTable } from './process-table.ts'
@@ -10,9 +10,11 @@ const SCAN_MS = 100
 const AFTER_SECOND_MS = 15
 const LIST_BYTES = 16 * 1024
 const LINE_BYTES = 1024
-/** A supervisord that runs all the time reaps by itself: no more than every other scan looks for zombies. */
-const SCANS_PER_LOOK = 2
+/** An idle supervisord runs once a second. It runs more often when a child dies: the pipe wakes it, and the signal. */
+const QUIET_SCANS = 9
 const [BRACKET, LETTER_Z] = [0x29, 0x5a]
+
+const NOTHING: Buffer = Buffer.alloc(0)
 
 interface List {
   bytes: Buffer
@@ -36,12 +38,14 @@ export class Nudge {
   /** The list as it was, and room to read it anew: they change places. */
   #last: List = { bytes: Buffer.allocUnsafe(LIST_BYTES), length: 0 }
   #next: List = { bytes: Buffer.allocUnsafe(LIST_BYTES), length: 0 }
-  /** How often supervisord was put on a processor: its schedstat, when the kernel has that. */
+  /** supervisord's schedstat, when the kernel has that: its time on processors, and how often it was put on one. */
   #runsFd: number | null = null
-  #runs = ''
-  #hasRun = false
-  #scansSinceLook = 0
-  readonly #line = Buffer.allocUnsafe(LINE_BYTES)
+  #runs = { line: NOTHING, times: 0 }
+  /** Scans since it ran last. */
+  #quietScans = 0
+  /** It ran, and nobody looked for a zombie since. */
+  #owesLook = false
+  readonly #line = Buffer.alloc(LINE_BYTES)
   /** Where the children of the list tell their state; null when the list is a new one. */
   #stats: string[] | null = null
   #timer: NodeJS.Timeout | null = null
@@ -68,6 +72,9 @@ export class Nudge {
       this.#fd = null
     }
     this.#runsFd = tryOpen(`/proc/${pid}/schedstat`)
+    this.#runs = { line: Buffer.alloc(LINE_BYTES), times: 0 }
+    this.#quietScans = 0
+    this.#owesLook = false
     if (this.#fd !== null) this.#timer = setInterval(() => this.#scan(), SCAN_MS)
     this.#undo = this.#deps.table.onChange((name) => this.#follow(name))
     for (const { name } of this.#deps.table.all()) this.#follow(name)
@@ -101,10 +108,12 @@ export class Nudge {
   }
 
   #scan(): void {
+    const wasQuiet = this.#quietScans > 0
     let isChanged: boolean
     try {
-      isChanged = this.#fd !== null && this.#read(this.#fd)
-      this.#hasRun = this.#ran() || this.#hasRun
+      // who did not run has neither started nor reaped a child
+      const hasRun = this.#hasRun()
+      isChanged = hasRun && this.#fd !== null && this.#read(this.#fd)
     } catch {
       this.stop()
       this.#deps.onGone()
@@ -113,22 +122,31 @@ export class Nudge {
     if (isChanged) {
       this.poke()
       this.#deps.onChildren()
-    } else if (++this.#scansSinceLook >= SCANS_PER_LOOK && this.#hasRun) {
-      this.#scansSinceLook = 0
-      this.#hasRun = false
-      if (!this.#hasZombie()) return
-      this.poke()
-      this.poke()
+      return
     }
+    // while it runs on and on it reaps by itself
+    if (!this.#owesLook || wasQuiet === this.#quietScans > 0) return
+    this.#owesLook = false
+    if (!this.#hasZombie()) return
+    this.poke()
+    this.poke()
   }
 
-  /** True when supervisord ran since the last question. */
-  #ran(): boolean {
-    if (this.#runsFd === null) return false
-    const runs = this.#line.toString('latin1', 0, readSync(this.#runsFd, this.#line, 0, LINE_BYTES, 0))
-    const hasRun = runs !== this.#runs
-    this.#runs = runs
-    return hasRun
+  /** True when supervisord may have run since the last question. */
+  #hasRun(): boolean {
+    if (this.#runsFd === null) return true
+    const length = readSync(this.#runsFd, this.#line, 0, LINE_BYTES, 0)
+    if (this.#runs.line.compare(this.#line, 0, length, 0, length) === 0) {
+      this.#quietScans++
+      return false
+    }
+    this.#line.copy(this.#runs.line, 0, 0, length)
+    const times = Number(this.#line.toString('latin1', 0, length).split(' ')[2])
+    const isItsTurn = this.#quietScans >= QUIET_SCANS && times === this.#runs.times + 1
+    this.#runs.times = times
+    this.#quietScans = 0
+    this.#owesLook ||= !isItsTurn
+    return true
   }
 
   #hasZombie(): boolean {

@@ -8,7 +8,7 @@ import type { Logger } from '../../logger.ts'
 import type { ProcessState } from '../../protocol/process.ts'
 import { isSafe } from './codec.ts'
 import type { EventBody } from './listener-payload.ts'
-import { nameOf, ProcessInfo, parseBatchItem } from './process-info.ts'
+import { INFO_MEMBERS, nameOf, ProcessInfo, parseBatchItem } from './process-info.ts'
 import type { ProcessTable } from './process-table.ts'
 import { OWN_GROUP } from './program-index.ts'
 import type { SupervisorRpc } from './rpc.ts'
@@ -113,7 +113,7 @@ export class Observer {
     const asked = names.filter(isSafe)
     if (asked.length === 0) return
     const calls = asked.map((name) => ({ method: 'supervisor.getProcessInfo', params: [name] }))
-    const items = await rpc.batch(calls)
+    const items = await rpc.batch(calls, { members: INFO_MEMBERS })
     items.forEach((item, index) => {
       const entry = table.get(asked[index] ?? '')
       const info = ProcessInfo.safeParse(item)
@@ -207,7 +207,7 @@ export class Observer {
     const marker =
       nonce === null ? [] : [{ method: 'supervisor.sendRemoteCommEvent', params: [MARKER_TYPE, nonce] }]
     const calls = [...marker, { method: 'supervisor.getAllProcessInfo', params: [] }]
-    const items = await this.#deps.rpc.batch(calls)
+    const items = await this.#deps.rpc.batch(calls, { members: INFO_MEMBERS })
     return parseBatchItem(z.array(ProcessInfo), items.at(-1))
   }
 

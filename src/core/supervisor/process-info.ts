@@ -18,6 +18,8 @@ export const ProcessInfo = z.object({
   pid: z.int(),
 })
 export type ProcessInfo = z.infer<typeof ProcessInfo>
+/** What is read of the struct. */
+export const INFO_MEMBERS: readonly string[] = ProcessInfo.keyof().options
 
 /** What a multicall answers for an exception inside supervisord (supervisor/xmlrpc.py, multicall). */
 const EXCEPTION = 1

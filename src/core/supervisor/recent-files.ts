@@ -34,9 +34,8 @@ export class RecentFiles {
     const identity = identityOf(stats)
     const known = this.#known.get(file)
     if (known?.identity === identity && known.parsed.here === here) return known.parsed
-    const isSettled = BigInt(Date.now()) * 1_000_000n - stats.ctimeNs > SETTLED_NS
     const parsed = parse(await bytesOf(file, Number(stats.size)))
-    if (isSettled && stats.size <= MAX_FILE_BYTES) this.#known.set(file, { identity, parsed })
+    if (isSettled(stats) && stats.size <= MAX_FILE_BYTES) this.#known.set(file, { identity, parsed })
     else this.#known.delete(file)
     return parsed
   }
@@ -69,6 +68,20 @@ async function bytesOf(file: string, size: number): Promise<Uint8Array> {
   } finally {
     await handle.close()
   }
+}
+
+/**
+ * What changes with each edit of any of these files and folders; null while one was changed so lately that the next
+ * edit may not show.
+ */
+export async function signOf(paths: readonly string[]): Promise<string | null> {
+  const found = await Promise.all(paths.map((path) => stat(path, { bigint: true }).catch(() => null)))
+  if (found.some((stats) => stats && !isSettled(stats))) return null
+  return found.map((stats) => (stats ? identityOf(stats) : 'none')).join()
+}
+
+function isSettled({ ctimeNs }: BigIntStats): boolean {
+  return BigInt(Date.now()) * 1_000_000n - ctimeNs > SETTLED_NS
 }
 
 function identityOf({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): string {

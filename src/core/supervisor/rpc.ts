@@ -51,13 +51,16 @@ export class SupervisorRpc {
     return (await this.#send(method, params, { ...options, into: () => new WholeAnswer() })).value()
   }
 
-  /** Several reading calls in one request, in order, with nothing of supervisord's in between. */
+  /**
+   * Several reading calls in one request, in order, with nothing of supervisord's in between.
+   * @param options.members the only ones of structs that are wanted; those of faults come in any case
+   */
   async batch(
     calls: readonly { method: string; params: readonly (string | number | boolean)[] }[],
-    options: CallOptions = {},
+    { members, ...options }: CallOptions & { members?: readonly string[] } = {},
   ): Promise<unknown[]> {
     const list = calls.map(({ method, params }) => ({ methodName: method, params }))
-    const into = () => new AnswerScanner()
+    const into = () => new AnswerScanner(members)
     const answer = (await this.#send('system.multicall', [list], { ...options, into })).value()
     if (!Array.isArray(answer) || answer.length !== calls.length)
       throw notXmlRpc(new Error('a multicall answer of another length'))

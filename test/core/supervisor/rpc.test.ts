@@ -112,6 +112,18 @@ await t.test('calls to a real supervisord', async (t) => {
     const [scanned] = await rpc.batch([{ method: 'supervisor.getAllProcessInfo', params: [] }])
     const strip = (list: unknown) => (list as { now: number }[]).map(({ now: _now, ...rest }) => rest)
     t.same(strip(scanned), strip(whole))
+    const calls = ['supervisor.getAllProcessInfo', 'supervisor.gone'].map((method) => ({
+      method,
+      params: [],
+    }))
+    const some = await rpc.batch(calls, { members: ['name', 'pid', 'statename'] })
+    const rows = whole as { name: string; pid: number; statename: string }[]
+    t.same(
+      some[0],
+      rows.map(({ name, pid, statename }) => ({ name, pid, statename })),
+      'those wanted alone',
+    )
+    t.match(some[1], { faultCode: 1, faultString: /UNKNOWN_METHOD/ }, 'a fault tells all it has')
   })
 
   await t.test('an item of a batch that fails says so without failing the others', async (t) => {
@@ -264,9 +276,10 @@ await t.test('answers that are not supervisord’s', async (t) => {
         server.close()
       })
       const before = process.memoryUsage().rss
+      const deadlineMs = reason === 'hung' ? 700 : 20_000
       for (const call of [
-        () => rpc.call('supervisor.getPID', [], { deadlineMs: 700 }),
-        () => rpc.batch([{ method: 'supervisor.getPID', params: [] }], { deadlineMs: 700 }),
+        () => rpc.call('supervisor.getPID', [], { deadlineMs }),
+        () => rpc.batch([{ method: 'supervisor.getPID', params: [] }], { deadlineMs }),
       ])
         await t.rejects(call(), { code: 'SUPERVISOR_UNREACHABLE', facts: { reason } })
       t.ok(process.memoryUsage().rss - before < 200 * 1024 * 1024)
@@ -300,6 +313,8 @@ await t.test('decoding', (t) => {
       xml: '<value><struct><member><name>a</name><value><array><data><value><int>1</int></value></data></array></value></member></struct></value>',
       is: { a: [1] },
     },
+    { xml: '<value><int>9007199254740993</int></value>', is: Number('9007199254740993') },
+    { xml: '<value><double>-1.5</double></value>', is: -1.5 },
   ]
   for (const { xml, is } of cases) {
     const whole = Buffer.from(wrap(xml))
@@ -311,6 +326,16 @@ await t.test('decoding', (t) => {
     t.same(wrong, [], `${xml}, cut anywhere`)
     t.same(decodeAnswer(Buffer.from(wrap(xml))), is, `package: ${xml}`)
   }
+  const part = (name: string, value: string) => `<member><name>${name}</name><value>${value}</value></member>`
+  const within = `<array><data><value><struct>${part('a', '<int>2</int>')}${part('c', 'x')}</struct></value></data></array>`
+  const members = `${part('a', '<int>1</int>')}${part('b', within)}${part('c', 'no')}${part('d', '<string>yes</string>')}`
+  const whole = [...Buffer.from(wrap(`<value><struct>${members}</struct></value>`))]
+  const wrong = whole.filter(
+    (_, at) =>
+      JSON.stringify(scanWith(['a', 'd'], Buffer.from(whole.slice(0, at)), Buffer.from(whole.slice(at)))) !==
+      '{"a":1,"d":"yes"}',
+  )
+  t.same(wrong, [], 'members that are not wanted are left out, with all within them')
   for (const xml of ['', '<methodResponse>', wrap('<value><array><data>'), wrap('')])
     t.throws(() => scan(Buffer.from(xml)), AgentError, `not an answer: ${xml}`)
   const proto = scan(
@@ -326,7 +351,11 @@ await t.test('decoding', (t) => {
 })
 
 function scan(...pieces: Buffer[]): unknown {
-  const scanner = new AnswerScanner()
+  return scanWith(undefined, ...pieces)
+}
+
+function scanWith(members: readonly string[] | undefined, ...pieces: Buffer[]): unknown {
+  const scanner = new AnswerScanner(members)
   for (const piece of pieces) scanner.take(piece)
   return scanner.value()
 }
