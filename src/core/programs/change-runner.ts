@@ -6,7 +6,7 @@ import { AgentError } from '../../protocol/errors.ts'
 import type { ProcessGroups } from '../supervisor/process-groups.ts'
 import type { ProcessSteps } from '../supervisor/process-steps.ts'
 import type { ProcessTable } from '../supervisor/process-table.ts'
-import { applyChange, type FileChange, undoChange } from './file-change.ts'
+import { applyChange, type FileChange, settleChange, undoChange } from './file-change.ts'
 import { type GroupStep, type Intent, type IntentStore, textOf } from './intent.ts'
 
 /** What is to become of files and groups. */
@@ -53,7 +53,7 @@ export class ChangeRunner {
    * @throws {HalfDone} when it failed and cannot be undone yet; else what failed
    */
   async run(change: Change, { signal, verify, onStep }: RunOptions): Promise<void> {
-    const { intents, keep, stands, groups } = this.#deps
+    const { intents, keep, groups } = this.#deps
     const { gone } = groups
     const intent: Intent = { ...change, begun: 0, done: false }
     await intents.write(intent)
@@ -79,8 +79,7 @@ export class ChangeRunner {
       throw error
     }
     onStep('it stands')
-    stands(intent)
-    await intents.delete(change.program)
+    await this.#settle(intent)
   }
 
   /** Ends what an agent that was killed had begun. Safe to repeat. @returns false when it was undone */
@@ -89,9 +88,14 @@ export class ChangeRunner {
       await this.undo(intent)
       return false
     }
-    this.#deps.stands(intent)
-    await this.#deps.intents.delete(intent.program)
+    await this.#settle(intent)
     return true
+  }
+
+  async #settle(intent: Intent): Promise<void> {
+    this.#deps.stands(intent)
+    for (const file of intent.files) await settleChange(file)
+    await this.#deps.intents.delete(intent.program)
   }
 
   /** Undoes what was begun, as far as it was. Safe to repeat. */

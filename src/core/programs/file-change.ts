@@ -1,5 +1,5 @@
 import { constants } from 'node:fs'
-import { open, readdir, unlink } from 'node:fs/promises'
+import { open, readdir, rename, rm, unlink } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { writeFileAtomic } from '../../lib/atomic-file.ts'
 import { AgentError } from '../../protocol/errors.ts'
@@ -52,48 +52,84 @@ export async function readConfigFile(
   }
 }
 
-/** Makes a change whose file is still as it was when the change was made up. @throws {AgentError} REVISION_CONFLICT */
+/**
+ * Makes a change whose file is still as it was when the change was made up. What was before waits beside it until
+ * {@link settleChange}.
+ * @throws {AgentError} REVISION_CONFLICT
+ */
 export async function applyChange(change: FileChange): Promise<void> {
-  const found = await readConfigFile(change.path)
-  if ((found?.text ?? null) !== change.before)
-    throw new AgentError('REVISION_CONFLICT', `${change.path} was changed meanwhile: look at it again`, {
-      facts: { file: change.path },
+  const { path, before, after, mode, owner } = change
+  const found = await readConfigFile(path)
+  if ((found?.text ?? null) !== before)
+    throw new AgentError('REVISION_CONFLICT', `${path} was changed meanwhile: look at it again`, {
+      facts: { file: path },
     })
-  await put(change, change.after)
+  if (before === null) return await put(change, after)
+  await writing(path, async () => {
+    if (after === null) return await move(path, asideOf(path))
+    await writeFileAtomic(asideOf(path), before, mode, owner)
+    await writeFileAtomic(path, after, mode, owner)
+  })
 }
 
 /**
- * Takes a change back, whether or not it was made.
+ * Takes a change back, whether or not it was made. Where it was, the file of before comes back without a byte of room.
  * @param to how the file is to be: as it was before, or for as long as supervisord reads it, as that runs by
  * @returns false when the file is as none of these nor as after: somebody else wrote it, and it is left alone
  */
 export async function undoChange(change: FileChange, to: string | null = change.before): Promise<boolean> {
-  await sweep(change.path)
-  const text = (await readConfigFile(change.path))?.text ?? null
-  if (text === to) return true
-  if (text !== change.after && text !== change.before && text !== change.runs) return false
-  await put(change, to)
-  return true
+  const { path, before, after, runs } = change
+  await sweep(path)
+  const text = (await readConfigFile(path))?.text ?? null
+  const isOurs = text === after || text === before || text === runs
+  if (isOurs && text !== to) {
+    const aside = to === before ? await readConfigFile(asideOf(path)).catch(() => null) : null
+    if (aside !== null && aside.text === to) await writing(path, () => move(asideOf(path), path))
+    else await put(change, to)
+  }
+  if (!isOurs || to === before) await settleChange(change)
+  return isOurs
+}
+
+/** A change stands, or there is none: what was before needs no more to be there. */
+export async function settleChange({ path }: FileChange): Promise<void> {
+  await rm(asideOf(path), { force: true })
+}
+
+/** Where the file of before waits: no glob of supervisord takes the name. */
+function asideOf(path: string): string {
+  return join(dirname(path), `.${basename(path)}.before`)
 }
 
 async function put({ path, mode, owner }: FileChange, text: string | null): Promise<void> {
   await writing(path, async () => {
     if (text !== null) return await writeFileAtomic(path, text, mode, owner)
     await unlink(path)
-    const folder = await open(dirname(path), 'r')
-    try {
-      await folder.sync()
-    } finally {
-      await folder.close()
-    }
+    await syncFolder(path)
   })
+}
+
+/** Within a folder. */
+async function move(from: string, to: string): Promise<void> {
+  await rename(from, to)
+  await syncFolder(to)
+}
+
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(dirname(path), 'r')
+  try {
+    await folder.sync()
+  } finally {
+    await folder.close()
+  }
 }
 
 /** Deletes what an agent that was killed left of a write of this file. */
 async function sweep(path: string): Promise<void> {
   const folder = dirname(path)
+  const own = [path, asideOf(path)].map((file) => basename(file))
   for (const name of await readdir(folder).catch(() => []))
-    if (TEMPORARY.exec(name)?.[1] === basename(path)) await unlink(join(folder, name)).catch(() => undefined)
+    if (own.includes(TEMPORARY.exec(name)?.[1] ?? '')) await unlink(join(folder, name)).catch(() => undefined)
 }
 
 function unusable(path: string, why: string): AgentError {

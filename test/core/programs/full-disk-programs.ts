@@ -16,7 +16,7 @@ const { change, tree, stateDir, host } = await programHost(
 )
 const sleeper = (name: string, command = '/bin/sleep 600') => ({
   action: 'put' as const,
-  definition: { name, command, startSecs: 0, environment: { FILLER: 'x'.repeat(2000) } },
+  definition: { name, command, startSecs: 0, environment: { FILLER: 'x'.repeat(3000) } },
 })
 host.writeProgram('hand', { command: '/bin/sleep 600', startsecs: 0 })
 writeFileSync(
