@@ -1,4 +1,6 @@
+import { isoTime } from '../../lib/iso-time.ts'
 import { processStart } from '../../lib/process-start.ts'
+import type { Run } from '../../protocol/entry.ts'
 import type { HostClock } from '../host/host-clock.ts'
 import type { RunRecord } from './run-record.ts'
 
@@ -41,4 +43,15 @@ function startOf(record: RunRecord, mtimeMs: number, { boot, nowMs, upMs }: Host
   if (record.boot === boot) return nowMs - upMs + record.upMs
   const ranMs = 'endUpMs' in record ? record.endUpMs - record.upMs : 0
   return Math.round(Math.min(mtimeMs, nowMs) - Math.max(0, ranMs))
+}
+
+/** A run that goes on, as it is shown. */
+export function running({ run, id, startedAtMs, tag }: LiveRun): Run {
+  const startedAt = isoTime(startedAtMs)
+  return { run, id, startedAt, verdict: 'running', ...(tag === null ? {} : { byHand: true }) }
+}
+
+/** What is kept and told of it whatever becomes of it. */
+export function identityOf({ run, id, user, startedAtMs, tag }: LiveRun) {
+  return { run, id, user, startedAtMs, ...(tag === null ? {} : { byHand: true as const }) }
 }

@@ -20,6 +20,8 @@ export interface RunOutcome {
   detail?: Run['detail']
 }
 
+/** Of more output than that the first character may be cut. */
+const OUTPUT_BYTES = 16 * 1024
 /** So long the output may come after the end of the job. */
 const OUTPUT_MS = 2_000
 /** Of those that end a process: an exit status is not taken for another one. */
@@ -67,4 +69,22 @@ function ending(end: { status: number; isLate: boolean; endUpMs: number }): RunO
     ...(signal === undefined ? { exitStatus: status } : { signal }),
     endUpMs,
   }
+}
+
+/** What of an outcome is kept and told. */
+export function resultOf({ verdict, exitStatus, signal, detail }: RunOutcome) {
+  return {
+    verdict,
+    ...(exitStatus === undefined ? {} : { exitStatus }),
+    ...(signal === undefined ? {} : { signal }),
+    ...(detail === undefined ? {} : { detail }),
+  }
+}
+
+/** What it wrote, as text. */
+export function outputOf({ output }: RunOutcome): string | undefined {
+  if (output === undefined) return undefined
+  let start = 0
+  if (output.length === OUTPUT_BYTES) while (start < 3 && ((output[start] ?? 0) & 0xc0) === 0x80) start++
+  return output.toString('utf8', start)
 }

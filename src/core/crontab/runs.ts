@@ -1,17 +1,16 @@
 // What becomes of the records that `cronrun` leaves: who runs, and what came of each run. A result is journalled, told
 // and only then taken out of the spool; one that comes again, since the agent was killed in between, is known by its name.
 // One that was journalled and not told is told at the next start.
-import { Awaited } from '../../lib/awaited.ts'
-import { isoTime } from '../../lib/iso-time.ts'
 import type { Logger } from '../../logger.ts'
 import type { Run } from '../../protocol/entry.ts'
 import type { EventBus } from '../events/bus.ts'
 import { type HostClock, readHostClock } from '../host/host-clock.ts'
 import { byStart, type KeptRun, RunHistory, shown } from './run-history.ts'
 import { type FinishedRun, type JournalLine, type Mark, RunJournal } from './run-journal.ts'
-import { type FoundRecord, isLiving, type LiveRun, liveRun } from './run-live.ts'
-import { outcomeOf, type RunOutcome } from './run-outcome.ts'
+import { type FoundRecord, identityOf, isLiving, type LiveRun, liveRun, running } from './run-live.ts'
+import { outcomeOf, outputOf, resultOf } from './run-outcome.ts'
 import { type Told, told } from './run-told.ts'
+import { RunWaits } from './run-waits.ts'
 
 /** Of each entry, and how long; the files in which they are let go hold some days. */
 const LIMITS = { runs: 200, keepMs: 30 * 24 * 3_600_000 }
@@ -19,8 +18,6 @@ const LIMITS = { runs: 200, keepMs: 30 * 24 * 3_600_000 }
 const OUTPUTS_KEPT = 3
 /** Far more than the spools of all users hold. */
 const KEPT_MOST = 200_000
-/** Of more output than that the first character may be cut. */
-const OUTPUT_BYTES = 16 * 1024
 
 export interface RunsOptions {
   /** Where they are kept; made where it is missing. */
@@ -44,12 +41,7 @@ export class Runs {
   readonly #told = new Map<string, { n: number; id: string; user: string }>()
   /** Kept, and perhaps in the spool still, with their users: a sweep tells. Not all of them stay in the history. */
   readonly #kept = new Map<string, string>()
-  readonly #starting = new Awaited<string>()
-  readonly #ending = new Awaited<string>()
-  /** Who asked for the run of a tag. */
-  readonly #actors = new Map<string, string>()
-  /** Who ends a run. */
-  readonly #enders = new Map<string, string>()
+  readonly #waits = new RunWaits()
   #isFailing = false
 
   /** Opens what is there. @throws what the file system says */
@@ -105,7 +97,7 @@ export class Runs {
     const { endUpMs } = outcome
     const end =
       endUpMs === undefined ? {} : { endedAtMs: live.startedAtMs + Math.max(0, endUpMs - record.upMs) }
-    return this.#finished({ ...identityOf(live), ...end, ...resultOf(outcome) }, textOf(outcome), live)
+    return this.#finished({ ...identityOf(live), ...end, ...resultOf(outcome) }, outputOf(outcome), live)
   }
 
   /** Waits until the disk has all that was taken. */
@@ -188,23 +180,17 @@ export class Runs {
 
   /** Waits for the run that an actor starts with a tag, or that is skipped at once. @throws the signal's reason */
   async whenStarted(tag: string, signal: AbortSignal, actor?: string): Promise<string> {
-    if (actor !== undefined) this.#actors.set(tag, actor)
-    try {
-      return await this.#starting.wait(tag, signal)
-    } finally {
-      this.#actors.delete(tag)
-    }
+    return await this.#waits.started(tag, signal, actor)
   }
 
   /** Names who ends a run that goes on, for the event of its end. @returns the undo, for one that goes on all the same */
   endsBy(run: string, actor: string): () => void {
-    if (this.#live.has(run)) this.#enders.set(run, actor)
-    return () => void this.#enders.delete(run)
+    return this.#live.has(run) ? this.#waits.endsBy(run, actor) : () => undefined
   }
 
   /** Waits for the end of a run that goes on. @throws the signal's reason */
   async whenOver(run: string, signal: AbortSignal): Promise<void> {
-    if (this.#live.has(run)) await this.#ending.wait(run, signal)
+    if (this.#live.has(run)) await this.#waits.over(run, signal)
   }
 
   /** Lets go of what is too old or too much. */
@@ -251,8 +237,8 @@ export class Runs {
     if (this.#told.has(run)) return
     const begun = identityOf(live)
     if (isKept) this.#try(() => this.#told.set(run, { n: this.#journal.started(begun), id, user }))
-    this.#tell(told({ ...begun, started: true }, false), { start: this.#actorOf(live) })
-    this.#arrived(live)
+    this.#tell(told({ ...begun, started: true }, false), { start: this.#waits.starterOf(live) })
+    this.#waits.tellStart(live)
   }
 
   /** @returns false when the disk does not take it */
@@ -264,21 +250,12 @@ export class Runs {
     }
     this.#live.delete(run.run)
     this.#told.delete(run.run)
-    this.#tell(told(run, isBegun), { start: this.#actorOf(live), end: this.#enderOf(run, live) })
-    this.#enders.delete(run.run)
-    this.#arrived(live)
-    this.#ending.tell(run.run, run.run)
+    this.#tell(told(run, isBegun), {
+      start: this.#waits.starterOf(live),
+      end: this.#waits.enderOf(run, live),
+    })
+    this.#waits.tellEnd(live)
     return true
-  }
-
-  /** Who asked for it. */
-  #actorOf({ tag }: LiveRun): string | undefined {
-    return tag === null ? undefined : this.#actors.get(tag)
-  }
-
-  /** Of one by hand that was skipped: who asked for it. */
-  #enderOf({ run, verdict }: FinishedRun, live: LiveRun): string | undefined {
-    return this.#enders.get(run) ?? (verdict === 'skipped' ? this.#actorOf(live) : undefined)
   }
 
   #tell(all: readonly Told[], actors: { start?: string | undefined; end?: string | undefined } = {}): void {
@@ -308,10 +285,6 @@ export class Runs {
     }
   }
 
-  #arrived({ run, tag }: LiveRun): void {
-    if (tag !== null) this.#starting.tell(tag, run)
-  }
-
   #keep(run: FinishedRun, output: string | undefined): boolean {
     const isKept = this.#try(() => {
       this.#remember({ ...run, n: this.#journal.finished(run, output) })
@@ -338,29 +311,4 @@ export class Runs {
       return false
     }
   }
-}
-
-function running({ run, id, startedAtMs, tag }: LiveRun): Run {
-  const startedAt = isoTime(startedAtMs)
-  return { run, id, startedAt, verdict: 'running', ...(tag === null ? {} : { byHand: true }) }
-}
-
-function identityOf({ run, id, user, startedAtMs, tag }: LiveRun) {
-  return { run, id, user, startedAtMs, ...(tag === null ? {} : { byHand: true as const }) }
-}
-
-function resultOf({ verdict, exitStatus, signal, detail }: RunOutcome) {
-  return {
-    verdict,
-    ...(exitStatus === undefined ? {} : { exitStatus }),
-    ...(signal === undefined ? {} : { signal }),
-    ...(detail === undefined ? {} : { detail }),
-  }
-}
-
-function textOf({ output }: RunOutcome): string | undefined {
-  if (output === undefined) return undefined
-  let start = 0
-  if (output.length === OUTPUT_BYTES) while (start < 3 && ((output[start] ?? 0) & 0xc0) === 0x80) start++
-  return output.toString('utf8', start)
 }
