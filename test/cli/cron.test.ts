@@ -1,5 +1,5 @@
 // `agent cron` over a socket, against a real crontab; every command of docs/crontabs.md is run, in its order.
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import t from 'tap'
 import { ejectAll } from '../../src/cli/commands/eject-all.ts'
@@ -186,16 +186,27 @@ await t.test('agent cron', { skip: noCron() }, async (t) => {
       const made = { id, name: id, user: id, schedule: '@daily', command: `/bin/echo ${id}`, enabled: true }
       await offline.commit(await offline.prepare({ action: 'put', entry: made }, judge), LOCAL_ADMIN)
     }
+    const command = 'echo a\necho b'
+    const long = { id: 'long', name: 'long', user: 'one', schedule: '@daily', command, enabled: true }
+    await offline.commit(await offline.prepare({ action: 'put', entry: long }, judge), LOCAL_ADMIN)
     await host.install('two', body('two').replace("'/bin/echo two'", "'/bin/echo two' >>/tmp/log"))
     const release = claimFolder(stateDir, createLogger('silent'))
     await t.rejects(ejectAll(away, options), { message: /another agent runs/ }, 'elsewhere than was asked')
     release()
-    t.match(await ejectAll(away, options), {
-      ejected: ['one'],
+    const spoolDir = join(host.folder, 'spool-2')
+    t.match(await ejectAll({ ...away, spoolDir }, options), {
+      ejected: ['one', 'long'],
       left: [{ id: 'two', reason: /changed by hand/ }],
-      warnings: [/one is an ordinary line/],
+      warnings: [/one is an ordinary line/, /^cron-not/, /long is an ordinary/, /long goes on in its script/],
     })
     t.match(body('one'), /\n@daily \/bin\/echo one\n$/, 'no agent runs, and it is given back')
+    const script = /\n@daily \/bin\/sh '(.*)'\n/.exec(body('one'))?.[1] ?? ''
+    t.equal(
+      script,
+      join(host.folder, 'spool/.scripts/long.sh'),
+      'where it was, whatever spoolDir says by now',
+    )
+    t.ok(existsSync(script))
     t.match(body('two'), / two -- '\/bin\/echo two' >>/, 'what is not ours any more stays')
   })
 })

@@ -7,7 +7,7 @@ import type { Edited } from './change.ts'
 import { type Draft, judgeEntry, NOTHING, type Site } from './draft.ts'
 import { ejectEntry } from './eject.ts'
 import type { KeptEntry } from './entry-records.ts'
-import { SpoolMove, type Today } from './former-spool.ts'
+import { formerSpools, SpoolMove, type Today } from './former-spool.ts'
 import type { PreparerDeps, Wish } from './prepare.ts'
 import { changed, checkRevision, invalidEntry, noEntry } from './refusals.ts'
 import { parseSchedule } from './schedule.ts'
@@ -175,7 +175,9 @@ export class Drafts {
   async #ejected({ id }: { id: string }, site: Site): Promise<Draft> {
     const before = need(id, await this.#own(id, site))
     const { entry } = before
-    const { spoolDir } = this.#deps.files
+    // a script lies where its line has found it so far
+    const [former] = formerSpools(before.text, this.#deps.files.spoolDir)
+    const spoolDir = former?.folder ?? this.#deps.files.spoolDir
     const { lines, needsScript, warnings } = ejectEntry(entry, { ...entry, spoolDir })
     return {
       ...NOTHING,
