@@ -2,7 +2,9 @@
 import { existsSync, lstatSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { EventBus } from '../../../src/core/events/bus.ts'
 import { renderListenerSection } from '../../../src/core/supervisor/listener-section.ts'
+import { ProcessTable } from '../../../src/core/supervisor/process-table.ts'
 import { ADMIN, startStack } from '../../fixtures/stack.ts'
 import { supervisord } from '../../fixtures/supervisord.ts'
 import { until } from '../../fixtures/wait.ts'
@@ -143,5 +145,15 @@ await t.test('traps 13 and 22: what we write into its configuration is plain', (
       { code: 'SUPERVISOR_FAULT' },
       JSON.stringify(bad),
     )
+  t.end()
+})
+
+await t.test('RUNNING without a pid is flagged', (t) => {
+  const table = new ProcessTable({ bus: new EventBus() })
+  const entry = table.add('lost', 'lost')
+  if (!entry) throw new Error('not added')
+  const info = { name: 'lost', group: 'lost', start: 1, stop: 0, now: 2, spawnerr: '', exitstatus: 0, pid: 0 }
+  table.place(entry, { ...info, statename: 'RUNNING', stdout_logfile: '', stderr_logfile: '' })
+  t.same(table.view(entry).flags, ['running-without-pid'])
   t.end()
 })
