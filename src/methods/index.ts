@@ -9,6 +9,7 @@ import { logMethods } from './log.ts'
 import { policyMethods } from './policy.ts'
 import { processMethods } from './process.ts'
 import { programMethods } from './program.ts'
+import { programChangeMethods } from './program-changes.ts'
 import { rpcMethods } from './rpc.ts'
 import { supervisorMethods } from './supervisor.ts'
 import { tokenMethods } from './token.ts'
@@ -21,6 +22,7 @@ export const METHODS = {
   ...logMethods,
   ...supervisorMethods,
   ...programMethods,
+  ...programChangeMethods,
   ...crontabMethods,
   ...crontabTableMethods,
   ...crontabRunMethods,

@@ -326,7 +326,8 @@ await t.test('an edit by hand that supervisord has not read', async (t) => {
   const commands = () =>
     Object.values(pids('web')).map((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')[1])
   /** A fork is seen before it has become the command. */
-  const run = (...wanted: string[]) => until(() => isDeepStrictEqual(commands(), wanted), `${wanted} to run`)
+  const run = (...wanted: string[]) =>
+    until(() => isDeepStrictEqual(commands(), wanted), `${wanted.join(' ')} to run`)
   await put(600)
 
   await t.test('runs once it is put', async (t) => {
