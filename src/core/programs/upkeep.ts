@@ -36,7 +36,7 @@ export class Upkeep {
   readonly #deps: UpkeepDeps
   /** The revision of each file that was edited by hand, as it was told last. */
   readonly #told = new Map<string, string>()
-  /** Where an edit by hand shows, and how that looked before it was read last. */
+  /** Where an edit by hand shows, and how that looked when it was read. */
   #places: readonly string[] = []
   #sign: string | null = null
   #forget: (() => void) | null = null
@@ -67,13 +67,13 @@ export class Upkeep {
    * for nothing but their times: to read hundreds of files is megabytes of garbage.
    */
   async drift(): Promise<void> {
-    const sign = this.#places.length === 0 ? null : await signOf(this.#places)
-    if (sign !== null && sign === this.#sign) return
+    const beganAtMs = Date.now()
+    if (this.#sign !== null && this.#sign === (await signOf(this.#places, beganAtMs))) return
     const discovery = await this.#deps.discover()
     const managed = [...programFiles(discovery).values()].filter(({ source }) => source === 'managed')
     const places = [discovery.mainFile, discovery.programDir, ...managed.map(({ file }) => file)]
     this.#places = places.filter((path) => path !== null)
-    this.#sign = sign
+    this.#sign = discovery.mainFile === null ? null : await signOf(this.#places, beganAtMs)
     for (const at of managed) {
       const state = await seenStateOf(at, discovery, this.#deps).catch(() => null)
       // what cannot be read now is looked at again

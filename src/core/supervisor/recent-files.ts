@@ -29,13 +29,15 @@ export class RecentFiles {
     parse: (bytes: Uint8Array) => ParsedFile,
   ): Promise<ParsedFile | null> {
     this.#forgetLater()
+    const beganAtMs = Date.now()
     const stats = await stat(file, { bigint: true }).catch(() => null)
     if (!stats?.isFile()) return null
     const identity = identityOf(stats)
     const known = this.#known.get(file)
     if (known?.identity === identity && known.parsed.here === here) return known.parsed
     const parsed = parse(await bytesOf(file, Number(stats.size)))
-    if (isSettled(stats) && stats.size <= MAX_FILE_BYTES) this.#known.set(file, { identity, parsed })
+    if (isSettled(stats, beganAtMs) && stats.size <= MAX_FILE_BYTES)
+      this.#known.set(file, { identity, parsed })
     else this.#known.delete(file)
     return parsed
   }
@@ -71,17 +73,17 @@ async function bytesOf(file: string, size: number): Promise<Uint8Array> {
 }
 
 /**
- * What changes with each edit of any of these files and folders; null while one was changed so lately that the next
- * edit may not show.
+ * What changes with each edit of any of these files and folders; null when one was changed after that time, or so
+ * shortly before that it may not show.
  */
-export async function signOf(paths: readonly string[]): Promise<string | null> {
+export async function signOf(paths: readonly string[], beforeMs: number): Promise<string | null> {
   const found = await Promise.all(paths.map((path) => stat(path, { bigint: true }).catch(() => null)))
-  if (found.some((stats) => stats && !isSettled(stats))) return null
+  if (found.some((stats) => stats && !isSettled(stats, beforeMs))) return null
   return found.map((stats) => (stats ? identityOf(stats) : 'none')).join()
 }
 
-function isSettled({ ctimeNs }: BigIntStats): boolean {
-  return BigInt(Date.now()) * 1_000_000n - ctimeNs > SETTLED_NS
+function isSettled({ ctimeNs }: BigIntStats, beforeMs: number): boolean {
+  return BigInt(beforeMs) * 1_000_000n - ctimeNs > SETTLED_NS
 }
 
 function identityOf({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
