@@ -74,6 +74,38 @@ await t.test('frames within the rules are delivered in order, also in pieces and
   t.ok(client.frames().some(({ opcode, payload }) => opcode === 10 && payload.toString() === 'ping'))
 })
 
+await t.test('what one turn sends arrives in order, whatever its size, before the close frame', async (t) => {
+  const { port, token, sessions } = await listening(t)
+  const client = new WebSocket(`ws://127.0.0.1:${port}/ws`, { headers: bearer(token) })
+  const got: string[] = []
+  client.on('message', (data: Buffer) => got.push(data.toString()))
+  await once(client, 'open')
+  await until(() => got.length === 1, 'the first frame')
+  const sizes = [0, 1, 125, 126, 4096, 4097, 65_535, 65_536, 300_000]
+  // large ones wait in the socket, so that the second round goes another way than the first
+  const texts = [...sizes, ...sizes.toReversed(), ...sizes].map((size, at) =>
+    'ä'.repeat(size >> 1).padEnd(size - (size >> 1), `${at}`),
+  )
+  const link = sessions.at(-1)?.link
+  const sent = (texts.length / 3) * 2
+  for (const text of texts.slice(0, sent)) link?.send(Buffer.from(text))
+  t.ok((link?.bufferedBytes() ?? 0) >= 800_000, 'what waits for the end of the turn is counted')
+  await new Promise(setImmediate)
+  for (const text of texts.slice(sent)) link?.send(Buffer.from(text))
+  link?.close(1000, 'done')
+  link?.send(Buffer.from('too late'))
+  const [code] = (await once(client, 'close')) as [number]
+  t.equal(code, 1000)
+  t.same(
+    got.slice(1).map((text) => text.length),
+    texts.map((text) => text.length),
+  )
+  t.ok(
+    texts.every((text, at) => text === got[at + 1]),
+    'byte for byte',
+  )
+})
+
 await t.test('a flood of pings whose answers nobody reads ends the connection', async (t) => {
   const { port, token, webSocket } = await listening(t)
   const client = await upgraded(t, port, token)
