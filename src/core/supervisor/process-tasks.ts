@@ -122,7 +122,9 @@ export class ProcessTasks {
     const isYoungKnown = task.stops ? this.#steps.noteYoung(entries, options.signal) : Promise.resolve()
     isYoungKnown.catch(() => undefined) // each row that gets its turn says it
     const begin = async (name: string, turn: Turn, ends: readonly AbortSignal[]) => {
+      turn.note = 'nothing was begun: supervisord gave no answer'
       await isYoungKnown
+      delete turn.note
       for (const end of ends) end.throwIfAborted()
       turn.hasBegun = true
       return await this.#task(name, { turn, actor: options.actor, task, ends })

@@ -93,7 +93,7 @@ await t.test('calls that are cut short', async (t) => {
   await t.test('a supervisord that hangs: the deadline of the call is its end', async (t) => {
     await host.kill('SIGSTOP')
     t.match(await processes.stop(processes.select(['web'], ADMIN), waiting({ timeoutMs: 500 })), [
-      { process: 'web', ok: false, error: { name: 'TIMEOUT' } },
+      { process: 'web', ok: false, error: { name: 'TIMEOUT', message: /: supervisord gave no answer$/ } },
     ])
     t.match(await processes.start(processes.select(['web', 'slow'], ADMIN), waiting({ timeoutMs: 500 })), [
       { ok: false, error: { name: 'TIMEOUT' } },
