@@ -3,7 +3,16 @@
 // each would take away results that the other waits for. The claim is a symbolic link that leads nowhere: whole from its
 // first moment, and made without a free block of the disk.
 import { createHash, randomBytes } from 'node:crypto'
-import { chmodSync, mkdirSync, readlinkSync, renameSync, rmSync, symlinkSync } from 'node:fs'
+import {
+  accessSync,
+  chmodSync,
+  constants,
+  mkdirSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { bootIdOfHost } from '../../lib/boot-id.ts'
 import { processStart } from '../../lib/process-start.ts'
@@ -41,6 +50,8 @@ export function claimSpool(folder: string, logger: Logger): () => void {
   try {
     // the umask must not narrow it
     if (mkdirSync(folder, { recursive: true, mode: 0o711 }) !== undefined) chmodSync(folder, 0o711)
+    // a claim that is there would be seen before the right to make one
+    accessSync(folder, constants.W_OK)
     return claimFolder(folder, logger)
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException

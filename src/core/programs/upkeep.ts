@@ -1,5 +1,6 @@
 // What the agent does about programs by itself: it folds surge groups away once a full restart has made them
 // superfluous, and tells when somebody edited a file of ours.
+import { basename } from 'node:path'
 import { isoTime } from '../../lib/iso-time.ts'
 import type { Logger } from '../../logger.ts'
 import type { EventBus } from '../events/bus.ts'
@@ -19,6 +20,8 @@ import { isSuperseded, type Surge } from './scale.ts'
 const SETTLE_MS = 100
 /** Until the files of a supervisord that has just come back can be seen. */
 const UNSEEN_MS = 500
+/** How names of files of ours begin. */
+const OURS = 'agent-'
 const SURGE = /^(.+)\.surge\d+$/
 
 export interface UpkeepDeps {
@@ -39,6 +42,7 @@ export class Upkeep {
   /** Where an edit by hand shows, and how that looked when it was read. */
   #places: readonly string[] = []
   #sign: string | null = null
+  #supervisords = 0
   #forget: (() => void) | null = null
   #timer: NodeJS.Timeout | null = null
 
@@ -59,6 +63,7 @@ export class Upkeep {
 
   /** Another supervisord: it may read other files. */
   lookAnew(): void {
+    this.#supervisords++
     this.#sign = null
   }
 
@@ -68,12 +73,17 @@ export class Upkeep {
    */
   async drift(): Promise<void> {
     const beganAtMs = Date.now()
+    const supervisords = this.#supervisords
     if (this.#sign !== null && this.#sign === (await signOf(this.#places, beganAtMs))) return
     const discovery = await this.#deps.discover()
     const managed = [...programFiles(discovery).values()].filter(({ source }) => source === 'managed')
-    const places = [discovery.mainFile, discovery.programDir, ...managed.map(({ file }) => file)]
-    this.#places = places.filter((path) => path !== null)
-    this.#sign = discovery.mainFile === null ? null : await signOf(this.#places, beganAtMs)
+    // also one that is no program as it stands
+    const ours = discovery.files.filter((file) => basename(file).startsWith(OURS))
+    this.#places = [discovery.mainFile, discovery.programDir, ...ours].filter((path) => path !== null)
+    const sign = await signOf(this.#places, beganAtMs)
+    // what cannot be read is not among them
+    const isAllSeen = discovery.mainFile !== null && discovery.errors.length + discovery.problems.length === 0
+    this.#sign = isAllSeen && supervisords === this.#supervisords ? sign : null
     for (const at of managed) {
       const state = await seenStateOf(at, discovery, this.#deps).catch(() => null)
       // what cannot be read now is looked at again

@@ -124,6 +124,8 @@ export class ProcessTasks {
     const begin = async (name: string, turn: Turn, ends: readonly AbortSignal[]) => {
       turn.note = 'nothing was begun: supervisord gave no answer'
       await isYoungKnown
+      // its row may have said by now that nothing was begun
+      turn.signal.throwIfAborted()
       delete turn.note
       for (const end of ends) end.throwIfAborted()
       turn.hasBegun = true

@@ -260,8 +260,21 @@ await t.test('an edit by hand is told, and nobody writes over it unseen', async 
   await programs.upkeep.drift()
   writeFileSync(own, edited)
   await programs.upkeep.drift()
+  const toldOf = () => stack.events().filter(({ type }) => type === 'program.drift').length
+  writeFileSync(own, edited.replace('[program:web]', '[progam:web]'))
+  await until(() => Date.now() - statSync(own).ctimeMs > 2_500, 'times that tell each edit')
+  for (let look = 0; look < 2; look++) await programs.upkeep.drift()
+  writeFileSync(own, edited.replace('priority=7', 'priority=9'))
+  await programs.upkeep.drift()
+  t.equal(toldOf(), 4, 'also of a file that was no program for a while')
+  writeFileSync(own, edited)
+  await programs.upkeep.drift()
   const again = stack.events().flatMap(({ type, payload }) => (type === 'program.drift' ? [payload] : []))
-  t.match(again, [{}, { diff: /^\+priority=8$/m }, { diff: /^\+priority=7$/m }], 'also after a calm time')
+  t.match(
+    again,
+    [{}, ...[8, 7, 9, 7].map((n) => ({ diff: new RegExp(`^\\+priority=${n}$`, 'm') }))],
+    'also after a calm time',
+  )
   const { revision, drift } = await programs.service.get('web', ADMIN)
   t.equal(drift, true)
   await t.rejects(put('/bin/sleep 601'), { code: 'REVISION_CONFLICT', facts: { revision, drift: true } })

@@ -91,6 +91,20 @@ await t.test('calls that are cut short', async (t) => {
   })
 
   await t.test('a supervisord that hangs: the deadline of the call is its end', async (t) => {
+    await waitState('web', 'RUNNING')
+    const { pid } = table.need('web')
+    await host.kill('SIGSTOP')
+    const restart = { ...waiting({ timeoutMs: 500 }), ...hard }
+    t.match(await processes.restart(processes.select(['web'], ADMIN), restart), [
+      {
+        process: 'web',
+        ok: false,
+        error: { name: 'TIMEOUT', message: /nothing was begun: supervisord gave/ },
+      },
+    ])
+    await host.kill('SIGCONT')
+    for (let round = 0; round < 3; round++) await stack.observer.reconcile()
+    t.match(table.need('web'), { state: 'RUNNING', pid }, 'what was said not to be begun is not')
     await host.kill('SIGSTOP')
     t.match(await processes.stop(processes.select(['web'], ADMIN), waiting({ timeoutMs: 500 })), [
       { process: 'web', ok: false, error: { name: 'TIMEOUT', message: /: supervisord gave no answer$/ } },
