@@ -2,7 +2,7 @@
 import type { Account } from '../policy/accounts.ts'
 import type { ResolvedEntry, Verdict } from '../policy/subject.ts'
 import { unifiedDiff } from '../programs/diff.ts'
-import type { KeptEntry } from './entry-records.ts'
+import type { KeptEntry, UserRecord } from './entry-records.ts'
 import type { CrontabTable } from './table.ts'
 import { shown } from './table-lines.ts'
 import type { UserState } from './user-state.ts'
@@ -14,6 +14,12 @@ export interface Edited {
   entries: KeptEntry[]
   /** The block as the agent wrote it: what a person made of other entries is not in here. */
   lines: string
+}
+
+/** What a line runs that does not hold its command itself. */
+export interface Script {
+  id: string
+  text: string
 }
 
 /** All that a call would do. */
@@ -28,8 +34,8 @@ export interface CrontabChange {
   seen: string | null
   /** Called again when the crontab changes meanwhile. */
   edit: (state: UserState) => Edited
-  /** Scripts to be there before the crontab names them. */
-  scripts: readonly { id: string; text: string }[]
+  /** Scripts to be there before the crontab names them; those of other entries come from what is known by then. */
+  scripts: (record: UserRecord | undefined) => readonly Script[]
   /** Scripts that nothing names after it. */
   leftovers: readonly string[]
   /** Of the entry, as it is answered. */

@@ -19,7 +19,7 @@ export const NOTHING = {
   id: null,
   entry: null,
   seen: null,
-  scripts: [],
+  scripts: () => [],
   leftovers: [],
   judged: [],
   warnings: [],

@@ -6,7 +6,7 @@ import { type BlockLine, readBlock } from './block.ts'
 import type { Edited } from './change.ts'
 import { type Draft, judgeEntry, NOTHING, type Site } from './draft.ts'
 import { ejectEntry } from './eject.ts'
-import type { KeptEntry } from './entry-records.ts'
+import type { KeptEntry, UserRecord } from './entry-records.ts'
 import { formerSpools, SpoolMove, type Today } from './former-spool.ts'
 import type { PreparerDeps, Wish } from './prepare.ts'
 import { changed, checkRevision, invalidEntry, noEntry } from './refusals.ts'
@@ -31,15 +31,14 @@ export class Drafts {
   async of(wish: Wish, site: Site): Promise<Draft> {
     const draft = await this.#draft(wish, site)
     if (STILL.has(wish.action)) return draft
-    const { scripts, warnings } = this.#move(site.state).besides(draft.id)
     return {
       ...draft,
-      scripts: [...draft.scripts, ...scripts],
-      warnings: [...draft.warnings, ...warnings],
+      scripts: (record) => [...draft.scripts(record), ...this.#move(record).besides(draft.id).scripts],
+      warnings: [...draft.warnings, ...this.#move(site.state.record).besides(draft.id).warnings],
     }
   }
 
-  #draft(wish: Wish, site: Site): Promise<Draft> {
+  #draft(wish: Wish, site: Site): Promise<Draft> | Draft {
     switch (wish.action) {
       case 'put':
         return this.#put(wish, site)
@@ -53,7 +52,7 @@ export class Drafts {
       case 'eject':
         return this.#ejected(wish, site)
       case 'repair':
-        return repairOf(site, this.#today)
+        return repairOf(this.#today)
       case 'restore':
         return restoreOf(wish, site, { ...this.#deps, today: this.#today })
     }
@@ -119,7 +118,7 @@ export class Drafts {
       id: entry.id,
       entry,
       seen: before?.text ?? null,
-      scripts: script === null ? [] : [{ id: entry.id, text: script }],
+      scripts: () => (script === null ? [] : [{ id: entry.id, text: script }]),
       leftovers: script === null ? [entry.id] : [],
       edit: (state) => this.#edited(state, entry.id, { lines, entry }),
     }
@@ -202,7 +201,7 @@ export class Drafts {
   #edited(state: UserState, id: string, put: { lines: string; entry: KeptEntry } | null): Edited {
     const { record, table } = state
     const lines = put?.lines ?? null
-    const move = this.#move(state)
+    const move = this.#move(record)
     const led = (entries: readonly BlockLine[]) => (put ? move.of(entries) : entries)
     const known = led(record ? readBlock(linesOf(record.lines)).entries : [])
     const block = this.#deps.isEnforced && record ? known : led(table.block?.entries ?? [])
@@ -218,7 +217,7 @@ export class Drafts {
     return rendered(entry, this.#today)
   }
 
-  #move({ record }: UserState): SpoolMove {
+  #move(record: UserRecord | undefined): SpoolMove {
     return new SpoolMove(record, this.#today)
   }
 

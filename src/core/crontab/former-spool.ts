@@ -1,5 +1,6 @@
 // Lines that still name the spool folder of a config of before: their jobs run, and what comes of them is read by nobody.
 import { type BlockLine, readBlock } from './block.ts'
+import type { Script } from './change.ts'
 import type { KeptEntry, UserRecord } from './entry-records.ts'
 import { linesOf } from './table-lines.ts'
 import { rendered, textsOf } from './user-state.ts'
@@ -48,7 +49,7 @@ export class SpoolMove {
   }
 
   /** What a change of another entry brings about beside it. */
-  besides(id: string | null): { scripts: { id: string; text: string }[]; warnings: string[] } {
+  besides(id: string | null): { scripts: Script[]; warnings: string[] } {
     const others = [...this.#moved].filter(([own]) => own !== id)
     const ids = others.map(([own]) => own).join(' ')
     return {

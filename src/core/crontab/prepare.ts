@@ -74,8 +74,8 @@ export class Preparer {
     const change = await this.#drafts.of(wish, { state, account, judge })
     const after = change.edit(state).table
     const scripts = await Promise.all(
-      [...change.scripts, ...change.leftovers.map((id) => ({ id, text: null }))].map(async ({ id, text }) =>
-        scriptDiff(id, await this.#deps.files.text(id, account), text),
+      [...change.scripts(state.record), ...change.leftovers.map((id) => ({ id, text: null }))].map(
+        async ({ id, text }) => scriptDiff(id, await this.#deps.files.text(id, account), text),
       ),
     )
     return {

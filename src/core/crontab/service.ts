@@ -8,7 +8,7 @@ import type { EventBus } from '../events/bus.ts'
 import type { Account, Accounts } from '../policy/accounts.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { Backup } from './backups.ts'
-import type { CrontabChange } from './change.ts'
+import type { CrontabChange, Script } from './change.ts'
 import type { DriftWatch } from './drift.ts'
 import type { UserRecord } from './entry-records.ts'
 import { alteredView, entryView, foreignView, NextRuns } from './entry-view.ts'
@@ -186,8 +186,9 @@ export class CrontabService {
 
   async #write(change: CrontabChange): Promise<Written> {
     const { store, files, records, backups, onUser } = this.#deps
-    const { user, account, scripts, leftovers } = change
+    const { user, account, leftovers } = change
     const before = records.of(user)
+    const scripts = change.scripts(before)
     const was = await Promise.all(
       scripts.map(async ({ id }) => ({ id, text: await files.text(id, account) })),
     )
@@ -199,7 +200,7 @@ export class CrontabService {
       return after
     }
     try {
-      if (needsSpool(change, before)) await onUser(account)
+      if (needsSpool(change, scripts, before)) await onUser(account)
       for (const { id, text } of scripts) await files.write(id, text, account)
       const written = await store.write(user, edit, (bytes) =>
         backups.add(user, bytes, before?.entries ?? []),
@@ -237,7 +238,11 @@ function blockText(table: { block: { entries: readonly { text: string }[] } | nu
 }
 
 /** Whether a change leads lines to the spool; one that only goes away needs nothing to be there. */
-function needsSpool({ action, entry, scripts }: CrontabChange, before: UserRecord | undefined): boolean {
+function needsSpool(
+  { action, entry }: CrontabChange,
+  scripts: readonly Script[],
+  before: UserRecord | undefined,
+): boolean {
   if (scripts.length > 0) return true
   if (entry === null) return action === 'repair' && (before?.entries.length ?? 0) > 0
   return action !== 'delete' && action !== 'eject'

@@ -13,13 +13,12 @@ import { bare, linesOf, readLine, shown } from './table-lines.ts'
 import { rendered, textsOf } from './user-state.ts'
 
 /** Without markers and lines of ours, and then with the block as the agent knows it. */
-export async function repairOf({ state }: Site, today: Today): Promise<Draft> {
-  const { record } = state
+export function repairOf(today: Today): Draft {
   return {
     ...NOTHING,
-    edit: (now) => {
-      const { table } = now
-      const move = new SpoolMove(now.record, today)
+    // by what is known when it is carried out: another call may have changed an entry since
+    edit: ({ table, record }) => {
+      const move = new SpoolMove(record, today)
       const known = textOf(move.of(readBlock(linesOf(record?.lines ?? '')).entries))
       const entries = record?.entries ?? []
       if (table.damage.length === 0) {
@@ -72,7 +71,7 @@ export async function restoreOf(
   return {
     ...NOTHING,
     judged,
-    scripts,
+    scripts: () => scripts,
     leftovers: now.flatMap(({ id }) => (ids.has(id) ? [] : [id])),
     edit: () => ({ table, entries, lines }),
   }

@@ -15,10 +15,13 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import type { Wish } from '../../../src/core/crontab/prepare.ts'
 import { SpoolFolder } from '../../../src/core/crontab/spool-folder.ts'
+import { noCron } from '../../fixtures/crontab.ts'
 import { noNamespace } from '../../fixtures/namespace.ts'
 import { until } from '../../fixtures/wait.ts'
 import { host, record, UP_MS } from './runs-harness.ts'
+import { crontabs, DEPLOYER, definition } from './service-harness.ts'
 import { run, SHIM } from './shim-harness.ts'
 
 await t.test('fifty jobs in one second are kept while the agent is killed again and again', async (t) => {
@@ -235,3 +238,37 @@ await t.test('a disk that is full delays results and loses none', { skip: noName
     logged: 1,
   })
 })
+
+await t.test(
+  'lines are led to the spool of today as they are when a change is carried out',
+  { skip: noCron() },
+  async (t) => {
+    const { spoolDir, put, stack, begin, judge } = await crontabs(t)
+    const env = { A: 'b' }
+    const { id } = await put({ env, command: '/bin/echo former' })
+    const { id: gone } = await put({ env, command: '/bin/echo gone' })
+    await stack.stop()
+    const today = `${spoolDir}-2`
+    const { service } = await begin(today)
+    const prepare = (wish: Wish) => service.prepare(wish, judge(DEPLOYER))
+    const early = await prepare({ action: 'put', entry: definition({ id: 'other' }) })
+    const repair = await prepare({ action: 'repair', user: 'alice' })
+    const entry = definition({ id, env, command: '/bin/echo new' })
+    for (const wish of [{ action: 'delete', id: gone } as const, { action: 'put', entry } as const])
+      await service.commit(await prepare(wish), DEPLOYER)
+
+    const scripts = join(today, '.scripts')
+    const commands = { [id]: '/bin/echo new', other: '/bin/true' }
+    for (const change of [early, repair]) {
+      await service.commit(change, DEPLOYER)
+      t.match(
+        readFileSync(join(scripts, `${id}.sh`), 'utf8'),
+        '/bin/echo new',
+        `${change.action}: its script`,
+      )
+      t.notOk(existsSync(join(scripts, `${gone}.sh`)), `${change.action}: what was deleted stays away`)
+      const { entries } = await service.list('alice', DEPLOYER)
+      t.strictSame(Object.fromEntries(entries.map((one) => [one.id, one.command])), commands)
+    }
+  },
+)
