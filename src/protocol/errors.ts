@@ -151,7 +151,7 @@ export class AgentError extends Error {
   constructor(
     code: ErrorCode,
     message: string,
-    options: { facts?: ErrorFacts; abroad?: string; cause?: unknown } = {},
+    options: { facts?: ErrorFacts; abroad?: string | undefined; cause?: unknown } = {},
   ) {
     super(message, { cause: options.cause })
     this.code = code

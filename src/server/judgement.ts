@@ -129,7 +129,7 @@ async function explainCall(
     }
     const { unforeseen } = call.method
     const so = unforeseen === undefined ? 'allowed' : `allowed as far as can be told: ${unforeseen}`
-    const text = missing ? `allowed, but it would fail now: ${missing.message} (${missing.code})` : so
+    const text = missing ? `allowed, but it would fail now: ${toldTo(source, missing)} (${missing.code})` : so
     return { allowed: true, rule: null, text, violations: [] }
   } catch (error) {
     if (!(error instanceof AgentError)) throw error
@@ -139,6 +139,10 @@ async function explainCall(
     const violations = (facts['violations'] as Violation[] | undefined) ?? [{ code, rule, text }]
     return { allowed: false, rule, text, violations }
   }
+}
+
+function toldTo({ principal }: CallSource, { message, abroad }: AgentError): string {
+  return principal.isRemote ? (abroad ?? message) : message
 }
 
 /** Nothing speaks against it but a number. */

@@ -1,7 +1,7 @@
 // What a call that changes something leaves behind when things go wrong around it: its answer, its key, the audit.
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, request } from 'node:http'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import t from 'tap'
 import { withFileLock } from '../../src/core/access/file-lock.ts'
 import { LOCAL_ADMIN } from '../../src/core/access/local-principals.ts'
@@ -44,12 +44,14 @@ async function gate(t: Scope, { folder, socket }: { folder: string; socket: stri
 
 /** Asks for a token while somebody else holds the file, for as long as the agent waits: ten seconds. */
 async function askWhileHeld() {
-  const { dispatcher, context, store, tokensFile } = await parts(t, { policy: { allowRemoteTokens: true } })
+  const { dispatcher, context, store, tokensFile, services } = await parts(t, {
+    policy: { allowRemoteTokens: true },
+  })
   const params = { name: 'made', role: 'viewer', idempotencyKey: 'the-file-is-held' }
   const ask = (over: object = {}, as = admin()) =>
     dispatcher.dispatch('token.create', { ...params, ...over }, context(as))
   const refused = await withFileLock(`${tokensFile}.lock`, () => failure(ask()))
-  return { store, tokensFile, ask, refused }
+  return { store, tokensFile, services, ask, refused }
 }
 const held = askWhileHeld() // the others run meanwhile
 held.catch(() => undefined)
@@ -148,7 +150,7 @@ await t.test('a tokens file that somebody else holds: nothing is done, and the k
 })
 
 await t.test('a damaged tokens file: its place is told to who is there, and the key is free', async (t) => {
-  const { tokensFile, ask } = await held
+  const { tokensFile, services, ask } = await held
   const wish = { name: 'next', idempotencyKey: 'the-file-is-damaged' }
   const whole = readFileSync(tokensFile, 'utf8')
   writeFileSync(tokensFile, whole.slice(0, 60))
@@ -156,8 +158,76 @@ await t.test('a damaged tokens file: its place is told to who is there, and the 
   for (const error of [here, afar]) t.match(error, { code: 'INTERNAL', facts: { begun: false } })
   t.ok(here.message.startsWith(`tokens file ${tokensFile}: it ends in the middle`), here.message)
   t.equal(afar.message, 'the tokens file of the host cannot be used; the agent log has the detail')
+  const both = await Promise.all([failure(ask(wish)), failure(ask(wish))])
+  const told = both.map(({ message, facts }) => ({ message, facts }))
+  t.strictSame(
+    told,
+    [{}, { replayed: true }].map((more) => ({ message: afar.message, facts: { begun: false, ...more } })),
+    'nor is it to one that joins',
+  )
+  const { records } = await services.audit.list({ limit: 100 })
+  const messages = records.flatMap(({ outcome, message }) => (outcome === 'INTERNAL' ? [message] : []))
+  t.strictSame(new Set(messages), new Set([afar.message]), 'the audit is read from abroad too')
   writeFileSync(tokensFile, whole)
   t.match((await ask(wish))['token'], /^agt_/)
+})
+
+await t.test('damaged files of a program: their place is told to who is there', async (t) => {
+  const host = await supervisord(t, {})
+  const policy = { logDirectories: [host.logDir] }
+  const { dispatcher, context, tokensFile, services } = await parts(t, { url: host.url, policy })
+  const folder = join(dirname(tokensFile), 'programs')
+  const [kept, note] = [join(folder, 'mine.json'), join(folder, 'pending', 'mine.json')]
+  const ask = (method: string, params: Record<string, unknown>, isRemote = false) =>
+    dispatcher.dispatch(method, params, context({ ...LOCAL_ADMIN, isRemote }))
+  const wish = (seconds: number, verifyMs = 0) => ({
+    definition: { name: 'mine', command: `/bin/sleep ${seconds}` },
+    verifyMs,
+    idempotencyKey: `sleep-for-${seconds}`,
+  })
+  const { program } = await ask('program.put', wish(600))
+  const { revision } = program as { revision: string }
+
+  const change = wish(601, 5_000)
+  const halfDone = failure(ask('program.put', change))
+  await until(() => {
+    if (!existsSync(note)) return false
+    const { begun, steps } = JSON.parse(readFileSync(note, 'utf8')) as { begun: number; steps: unknown[] }
+    return begun > 0 && begun === steps.length
+  }, 'the last step to be begun')
+  const whole = readFileSync(kept, 'utf8')
+  writeFileSync(kept, '{')
+  rmSync(note)
+  mkdirSync(note) // which nobody can delete as a file
+  const undone = /; what was begun is undone as soon as that is possible/
+  const { message: here } = await halfDone
+  t.ok(here.startsWith(`mine: file of revisions of mine ${kept}: `), here)
+  t.match(here, undone)
+  const again = await failure(ask('program.put', change, true))
+  t.match(again, { code: 'INTERNAL', facts: { replayed: true, program: 'mine' } })
+  t.match(again.message, /^mine: the file of revisions of mine of the host cannot be used/)
+  t.match(again.message, undone)
+  t.equal((await failure(ask('program.put', change))).message, here, 'who is there gets all of it again')
+
+  const explain = { method: 'program.restore', params: { name: 'mine', revision } }
+  t.match((await ask('policy.explain', explain))['text'], kept)
+  t.match(
+    (await ask('policy.explain', explain, true))['text'],
+    /would fail now: the file of revisions of mine/,
+  )
+
+  writeFileSync(kept, whole)
+  const next = wish(602)
+  const refused = await failure(ask('program.put', next))
+  t.ok(refused.message.startsWith(`note of the change of mine that was not ended ${note}: `), refused.message)
+  const abroad = await failure(ask('program.put', next, true))
+  for (const error of [refused, abroad])
+    t.match(error, { code: 'INTERNAL', facts: { begun: false, replayed: undefined } })
+  t.match(abroad.message, /^the note of the change of mine that was not ended of the host cannot be used/)
+  const { records } = await services.audit.list({ limit: 100 })
+  t.notMatch(JSON.stringify(records), folder)
+  rmSync(note, { recursive: true })
+  t.notOk('replayed' in (await ask('program.put', next)), 'the key is free')
 })
 
 await t.test(

@@ -10,6 +10,7 @@ export const Outcome = z.union([
     error: z.strictObject({
       code: z.string(),
       message: z.string(),
+      abroad: z.string().exactOptional(),
       facts: z.record(z.string(), z.unknown()),
     }),
   }),
@@ -22,7 +23,7 @@ export function resultOutcome(result: Result, secrets: readonly string[]): strin
   return JSON.stringify({ result: Object.fromEntries(kept) })
 }
 
-/** JSON of an error, as it leaves the agent. */
+/** JSON of an error, with what leaves this host in place of its message. */
 export function errorOutcome(error: unknown): string {
   if (!(error instanceof AgentError))
     return JSON.stringify({
@@ -32,16 +33,17 @@ export function errorOutcome(error: unknown): string {
         facts: {},
       },
     })
-  const { code, message, facts } = error
-  return JSON.stringify({ error: { code, message, facts } })
+  const { code, message, abroad, facts } = error
+  return JSON.stringify({ error: { code, message, abroad, facts } })
 }
 
 /** The result again, marked. @throws {AgentError} the error again, marked */
 export function fromOutcome(outcome: Outcome): Result {
   if ('result' in outcome) return { ...outcome.result, replayed: true }
-  const { code, message, facts } = outcome.error
+  const { code, message, abroad, facts } = outcome.error
   throw new AgentError(isErrorCode(code) ? code : 'INTERNAL', message, {
     facts: { ...facts, replayed: true },
+    abroad,
   })
 }
 

@@ -3,6 +3,7 @@ import { open } from 'node:fs/promises'
 import * as z from 'zod'
 import { writeFileAtomic } from '../../lib/atomic-file.ts'
 import { whyNotPrivate } from '../../lib/private-file.ts'
+import { AgentError } from '../../protocol/errors.ts'
 import { Glob, Instant, TokenName } from '../../protocol/names.ts'
 import { Role, Scope } from '../../protocol/scopes.ts'
 import { OwnFileError, parseOwn } from '../host/own-file.ts'
@@ -70,9 +71,26 @@ export async function readTokenFile(path: string): Promise<TokenRecord[] | null>
   return text === null ? null : parseTokenFile(path, text)
 }
 
-/** Replaces the file as a whole, mode 0600. */
+/**
+ * Replaces the file as a whole, mode 0600.
+ * @throws {TokenFileError} when it would be larger than one that is read; it is left as it is
+ */
 export async function writeTokenFile(path: string, tokens: readonly TokenRecord[]): Promise<void> {
-  await writeFileAtomic(path, `${JSON.stringify({ version: 1, tokens }, null, 2)}\n`, 0o600)
+  const text = `${JSON.stringify({ version: 1, tokens }, null, 2)}\n`
+  if (Buffer.byteLength(text) > MAX_FILE_BYTES)
+    throw new TokenFileError(
+      path,
+      `it would be larger than ${MAX_FILE_BYTES} bytes`,
+      'take out of it by hand what has ended',
+    )
+  await writeFileAtomic(path, text, 0o600)
+}
+
+/** What is met when the file was written already. @throws it, without the word that nothing was done */
+export function afterWrite(error: unknown): never {
+  if (!(error instanceof TokenFileError)) throw error
+  const { code, message, abroad } = error
+  throw new AgentError(code, message, { abroad, cause: error })
 }
 
 function parseTokenFile(path: string, text: string): TokenRecord[] {

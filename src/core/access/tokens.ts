@@ -4,7 +4,7 @@ import type { Logger } from '../../logger.ts'
 import { parseToken, ROTATION_GRACE_MS } from '../../protocol/token.ts'
 import type { Principal } from './principal.ts'
 import { type TokenChangeListener, TokenChanges } from './token-changes.ts'
-import type { TokenRecord } from './token-file.ts'
+import { afterWrite, type TokenRecord } from './token-file.ts'
 import { tokenPrincipal } from './token-principal.ts'
 import { isLive, isSecretOf, rotated } from './token-secrets.ts'
 import { foundToken, isInForce, isUntidy, tidied, withDescendants } from './token-set.ts'
@@ -230,7 +230,7 @@ export class TokenStore {
       const settle = this.#uses.written()
       await this.#source.write(tidied(edit(this.list()), this.#now()))
       settle()
-      await this.#load()
+      await this.#load().catch(afterWrite)
     }, lastMs)
   }
 

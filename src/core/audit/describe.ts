@@ -49,8 +49,8 @@ export function endingOf(done: Done, durationMs: number): Ending {
   const { rule, replayed, path } = error.facts
   return {
     outcome: error.code,
-    // what the policy says of a command quotes it, and one of a crontab is a secret
-    ...(path === 'command' ? {} : { message: maskText(error.message) }),
+    // what the policy says of a command quotes it, and one of a crontab is a secret; the audit is read from abroad
+    ...(path === 'command' ? {} : { message: maskText(error.abroad ?? error.message) }),
     ...(typeof rule === 'string' ? { rule } : {}),
     ...(replayed === true ? { replayed } : {}),
     durationMs: tookMs,

@@ -44,6 +44,8 @@ export interface CommitOptions {
 }
 
 const VERIFY_MS = 1_000
+const UNDONE_LATER =
+  'what was begun is undone as soon as that is possible, at the latest within a minute of it'
 
 export class Commits {
   readonly #deps: CommitsDeps
@@ -62,7 +64,9 @@ export class Commits {
   async run(made: Prepared, options: CommitOptions): Promise<Deeds> {
     const { program } = made.change
     return await this.#mutex.run(program, async () => {
-      await this.#recover(program)
+      await this.#recover(program).catch((error: unknown) => {
+        throw notBegun(error)
+      })
       const deeds = await this.#asRead(made, options.signal)
       if (deeds.isNew) await this.#commit(deeds, options)
       return deeds
@@ -187,12 +191,15 @@ export class Commits {
         stillUndoing,
       })
     }
-    if (stillUndoing)
-      return new AgentError(
-        reason instanceof AgentError ? reason.code : 'SUPERVISOR_UNREACHABLE',
-        `${error.message}; what was begun is undone as soon as that is possible, at the latest within a minute of it`,
-        { facts: { program: change.program }, cause: reason },
-      )
+    if (stillUndoing) {
+      const { program } = change
+      const [code, abroad] = reason instanceof AgentError ? [reason.code, reason.abroad] : []
+      return new AgentError(code ?? 'SUPERVISOR_UNREACHABLE', `${error.message}; ${UNDONE_LATER}`, {
+        facts: { program },
+        abroad: abroad && `${program}: ${abroad}; ${UNDONE_LATER}`,
+        cause: reason,
+      })
+    }
     return await trial.refusalOf(change, reason, discover)
   }
 
@@ -207,4 +214,15 @@ export class Commits {
       actor ?? undefined,
     )
   }
+}
+
+/** What speaks against a change before it is begun: a repeat of the call may well succeed. */
+function notBegun(error: unknown): unknown {
+  if (!(error instanceof AgentError)) return error
+  const { code, message, abroad, facts } = error
+  return new AgentError(code, message, {
+    facts: { ...facts, begun: false },
+    abroad,
+    cause: error,
+  })
 }

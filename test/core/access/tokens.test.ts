@@ -9,6 +9,11 @@ import { until } from '../../fixtures/wait.ts'
 import { clock, folder, recorder, tokenStore, writeWithMode } from './support.ts'
 
 const BY = 'local:admin'
+const failed = (call: Promise<unknown>) =>
+  call.then(
+    () => null,
+    (error: unknown) => error,
+  )
 const expiresAt = '2026-01-01T01:00:00Z'
 
 await t.test('a created token verifies at once, in another store too', async (t) => {
@@ -223,6 +228,34 @@ for (const { it, content, says } of broken)
     await t.rejects(new TokenStore({ path, logger: recorder().logger }).start(), says)
     t.equal(logged().length, 1)
   })
+
+await t.test('a file that would become too large to be read is left as it is', async (t) => {
+  const { store, path } = await tokenStore(t)
+  const { record } = await store.create({ name: 'first', role: 'viewer' }, BY)
+  const programs = Array.from({ length: 1000 }, (_, n) => `${n}-`.padEnd(64, 'x'))
+  const more = Array.from({ length: 55 }, (_, n) => ({
+    ...record,
+    id: `wide${String(n).padStart(6, '0')}`,
+    name: `wide-${n}`,
+    programs,
+  }))
+  await writeFile(path, JSON.stringify({ version: 1, tokens: [record, ...more] }))
+  const before = await readFile(path, 'utf8')
+  const refused = await failed(store.create({ name: 'next', role: 'viewer' }, BY))
+  t.match(refused, { code: 'INTERNAL', message: /would be larger than \d+ bytes/, facts: { begun: false } })
+  t.equal(await readFile(path, 'utf8'), before)
+  t.equal(store.list().length, more.length + 1, 'they stay in force')
+})
+
+await t.test('what is met after the file was written says nothing of the write', async (t) => {
+  const { store, path } = await tokenStore(t)
+  await store.create({ name: 'a', role: 'viewer' }, BY)
+  const after = await failed(store.revoke('a', { by: 'x'.repeat(129) }))
+  t.match(after, { code: 'INTERNAL', message: /revokedBy/, facts: { begun: undefined } })
+  t.match(after, { abroad: /^the tokens file of the host cannot be used/ })
+  t.match(await readFile(path, 'utf8'), 'revokedAt', 'it was')
+  t.match(await failed(store.revoke('a')), { facts: { begun: false } }, 'what is met before it does')
+})
 
 await t.test('a revocation tells who did it, and of nothing else that it finds done', async (t) => {
   const { store, path } = await tokenStore(t)
