@@ -44,9 +44,9 @@ const Changed = z.strictObject({
 const changed = { program, actions, warnings: [] }
 
 /** What became of a program that stays. */
-function changedOf({ program: now, ...rest }: Outcome): z.input<typeof Changed> {
+function changedOf({ program: now, actions: taken, warnings }: Outcome): z.input<typeof Changed> {
   if (now === null) throw new Error('a program that stays is gone')
-  return { program: now, ...rest }
+  return { program: now, actions: taken, warnings }
 }
 
 /** What changes programs, prepared as it is judged and then carried out, and what was changed. */
@@ -103,8 +103,9 @@ export const programChangeMethods = {
     judge: (params, context: Context) => context.programs.prepare({ action: 'scale', ...params }, context),
     observe: ({ name }, context: Context) => observedProgram(context, name),
     run: async (_params, context: Context, made) => {
-      const { program: now, warnings } = changedOf(await commit(made, context))
-      const { started, stopped } = made
+      const outcome = await commit(made, context)
+      const { program: now, warnings } = changedOf(outcome)
+      const { started, stopped } = outcome
       return { program: now, started: [...started], stopped: [...stopped], warnings }
     },
   }),

@@ -84,6 +84,7 @@ async function deedsOf(
 ): Promise<Deeds> {
   const { name, before, text, path } = draft
   const facts = text === null ? null : factsOf(sectionOf(name, text), discovery)
+  const old = runs === null ? before : factsOf(sectionOf(name, runs), discovery)
   const effect = effectOf({
     name,
     how: draft.how,
@@ -94,7 +95,7 @@ async function deedsOf(
     instances: before?.instances ?? [],
     surges: before?.at.surges ?? [],
     names: facts?.names ?? [],
-    old: { names: before?.names ?? [], start: before?.start ?? 0 },
+    old: { names: old?.names ?? [], start: old?.start ?? 0 },
   })
   const own: FileChange = {
     path,
@@ -104,7 +105,8 @@ async function deedsOf(
     ...ownership(before?.file ?? null, discovery),
   }
   const files = [
-    ...(own.before === own.after ? [] : [own]),
+    // one that stays as it is says all the same what an undo lets supervisord read
+    ...(own.before === own.after && runs === null ? [] : [own]),
     ...(draft.others ?? []),
     ...(await surgeFiles(draft, effect, own)),
   ]

@@ -22,7 +22,7 @@ export interface EffectInput {
   surges: readonly Surge[]
   /** The process names that the program's own group will have, as `group:process`. */
   names: readonly string[]
-  /** Those that it has by the file of now, and the number of their first; none where there is no file. */
+  /** Those that it has by what it runs by, which an undo brings back, and the number of their first; none where it is new. */
   old: { names: readonly string[]; start: number }
 }
 
@@ -56,7 +56,7 @@ export function effectOf(input: EffectInput): Effect {
     case 'restart': {
       // what a surge group ran is in the program's own group from now on
       const ran = runningOf(names, start, up)
-      const had = runningOf(input.old.names, input.old.start, up)
+      const had = upOf(input.old, up)
       const { steps, deleted } = withoutSurges(input)
       return effect(name, 'restart', names, {
         steps: [...steps, { do: 'replace', group: name, ran, had }],
@@ -90,6 +90,16 @@ export function effectOf(input: EffectInput): Effect {
 /** Those of a group whose numbers run, in whichever group. */
 function runningOf(names: readonly string[], start: number, up: readonly Instance[]): string[] {
   return names.filter((_, offset) => up.some(({ index }) => index === start + offset))
+}
+
+/**
+ * Those of the group of before that run: by their own names where it has these, whatever numbers a file that was edited
+ * since gives them; else by their numbers.
+ */
+function upOf({ names, start }: EffectInput['old'], up: readonly Instance[]): string[] {
+  return names.filter((own, offset) =>
+    up.some(({ name, index }) => (names.includes(name) ? name === own : index === start + offset)),
+  )
 }
 
 /** Nothing runs: the group takes the new file, and supervisord starts it. */

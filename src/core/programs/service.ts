@@ -35,6 +35,9 @@ export interface ProgramServiceDeps {
 export interface Outcome {
   program: Program | null
   actions: PlanAction[]
+  /** Of another number of processes: what came and what went. */
+  started: readonly string[]
+  stopped: readonly string[]
   warnings: string[]
 }
 
@@ -127,6 +130,8 @@ export class ProgramService {
     return {
       program: state && viewOf(state, this.#deps.table, options.judge.principal),
       actions: done.actions,
+      started: done.started,
+      stopped: done.stopped,
       warnings: done.warnings,
     }
   }

@@ -1,8 +1,10 @@
 // Files as hands leave them, taken over while their programs run: what can be carried is carried byte for byte, the rest
 // is refused with its reason, and nothing restarts.
-import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { ADMIN } from '../../fixtures/stack.ts'
+import { until } from '../../fixtures/wait.ts'
 import { programHost } from './host.ts'
 
 const RUNS = 'command=/bin/sleep 300\nstartsecs=0\nstdout_logfile=NONE\nredirect_stderr=true\n'
@@ -200,4 +202,68 @@ await t.test('hand-made files', async (t) => {
       })
       for (const [file, text] of Object.entries(files)) t.equal(read(file), text)
     })
+})
+
+await t.test('an edit that supervisord has not read, and that does not come up', async (t) => {
+  const { change, tree, pids, programs, stack, host } = await programHost(t)
+  const file = 'agent-web.conf'
+  const write = (text: string) => writeFileSync(join(host.programDir, file), text)
+  const put = async (command: string, processes: number) =>
+    await change(
+      {
+        action: 'put',
+        definition: { name: 'web', command, processes, startSecs: 0 },
+        ifRevision: (await programs.service.get('web', ADMIN).catch(() => null))?.revision,
+      },
+      { verifyMs: 0 },
+    )
+  const run = (wanted: string) =>
+    until(() => {
+      const commands = Object.values(pids('web')).map((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8'))
+      return commands.length > 0 && commands.every((command) => command.split('\0')[1] === wanted)
+    }, `${wanted} to run`)
+  await put('/bin/sleep 603', 3)
+  await t.test('as many run as did, whatever numbers or names it asks for', async (t) => {
+    await host.ctl('stop', 'web:web_00')
+    await stack.waitState('web:web_00', 'STOPPED')
+    const whole = tree()[file] ?? ''
+    const alone = whole.replace(/^process_name=.*\n/m, '').replace(/numprocs=3/, 'numprocs=1')
+    for (const text of [
+      whole.replace('numprocs=3', 'numprocs=1'),
+      whole.replace('numprocs=3', 'numprocs=2\nnumprocs_start=5'),
+      alone,
+    ]) {
+      write(text.replace('sleep 603', 'false'))
+      await t.rejects(change({ action: 'adopt', name: 'web' }), { code: 'ROLLED_BACK' })
+      await stack.stack.observer.reconcile()
+      const entries = stack.stack.table.all().filter(({ group }) => group === 'web')
+      t.strictSame(
+        entries.map(({ name, state }) => `${name} ${state}`).toSorted(),
+        ['web:web_00 STOPPED', 'web:web_01 RUNNING', 'web:web_02 RUNNING'],
+        text,
+      )
+    }
+    write(whole)
+  })
+  await t.test('the file of an earlier revision likewise', async (t) => {
+    const followed = join(host.folder, 'followed')
+    writeFileSync(followed, '')
+    const first = await put(`/usr/bin/tail -f ${followed}`, 1)
+    const text = tree()[file] ?? ''
+    await put('/bin/sleep 604', 1)
+    await run('604')
+    write(text)
+    rmSync(followed)
+    const restore = { action: 'restore' as const, name: 'web', revision: first.program?.revision ?? '' }
+    await t.rejects(change(restore), { code: 'ROLLED_BACK' })
+    t.equal(tree()[file], text)
+    await run('604')
+    writeFileSync(followed, '')
+    await host.ctl('update', 'web')
+    await run('-f')
+    const scaled = await change({ action: 'scale', name: 'web', processes: 3 })
+    t.match(scaled.actions, [{ action: 'scale' }])
+    t.strictSame(scaled.started, ['web.surge1:web_01', 'web.surge1:web_02'], 'it tells what it did')
+    t.strictSame(scaled.stopped, [])
+  })
 })
