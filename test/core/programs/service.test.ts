@@ -254,27 +254,24 @@ await t.test('an edit by hand is told, and nobody writes over it unseen', async 
   t.match(told, [{ payload: { program: 'web', diff: /^\+priority=7$/m } }])
   t.equal(told.length, 1, 'it is told once')
   const own = join(host.programDir, 'agent-web.conf')
-  await until(() => Date.now() - statSync(own).ctimeMs > 2_500, 'times that tell each edit')
-  for (let look = 0; look < 3; look++) await programs.upkeep.drift()
-  writeFileSync(own, edited.replace('priority=7', 'priority=8'))
-  await programs.upkeep.drift()
-  writeFileSync(own, edited)
-  await programs.upkeep.drift()
-  const toldOf = () => stack.events().filter(({ type }) => type === 'program.drift').length
-  writeFileSync(own, edited.replace('[program:web]', '[progam:web]'))
-  await until(() => Date.now() - statSync(own).ctimeMs > 2_500, 'times that tell each edit')
-  for (let look = 0; look < 2; look++) await programs.upkeep.drift()
-  writeFileSync(own, edited.replace('priority=7', 'priority=9'))
-  await programs.upkeep.drift()
-  t.equal(toldOf(), 4, 'also of a file that was no program for a while')
-  writeFileSync(own, edited)
-  await programs.upkeep.drift()
+  const write = async (text: string) => {
+    writeFileSync(own, text)
+    await programs.upkeep.drift()
+  }
+  const calm = async () => {
+    await until(() => Date.now() - statSync(own).ctimeMs > 2_500, 'times that tell each edit')
+    for (let look = 0; look < 3; look++) await programs.upkeep.drift()
+  }
+  await calm()
+  await write(edited.replace('priority=7', 'priority=8'))
+  await write(edited)
+  await write(edited.replace('[program:web]', '[progam:web]'))
+  await calm()
+  await write(edited.replace('priority=7', 'priority=9'))
+  await write(edited)
   const again = stack.events().flatMap(({ type, payload }) => (type === 'program.drift' ? [payload] : []))
-  t.match(
-    again,
-    [{}, ...[8, 7, 9, 7].map((n) => ({ diff: new RegExp(`^\\+priority=${n}$`, 'm') }))],
-    'also after a calm time',
-  )
+  const diffs = [8, 7, 9, 7].map((n) => ({ diff: new RegExp(`^\\+priority=${n}$`, 'm') }))
+  t.match(again, [{}, ...diffs], 'also after a calm time, and of what was no program for a while')
   const { revision, drift } = await programs.service.get('web', ADMIN)
   t.equal(drift, true)
   await t.rejects(put('/bin/sleep 601'), { code: 'REVISION_CONFLICT', facts: { revision, drift: true } })
