@@ -32,6 +32,8 @@ export interface CrontabChange {
   id: string | null
   /** The lines of that entry as they were judged; anything else in their place is refused. Null when it is new. */
   seen: string | null
+  /** What was known of that entry then, which its lines need not show; null when it was nothing. */
+  known: KeptEntry | null
   /** Called again when the crontab changes meanwhile. */
   edit: (state: UserState) => Edited
   /** Scripts to be there before the crontab names them; those of other entries come from what is known by then. */

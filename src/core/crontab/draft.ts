@@ -13,7 +13,7 @@ export interface Site {
 }
 
 /** What a wish comes to, whoever wishes it. */
-export type Draft = Omit<CrontabChange, 'action' | 'actor' | 'user' | 'account' | 'diff'>
+export type Draft = Omit<CrontabChange, 'action' | 'actor' | 'user' | 'account' | 'diff' | 'known'>
 
 export const NOTHING = {
   id: null,

@@ -37,6 +37,11 @@ const UserRecord = z.strictObject({
 /** One user's part. */
 export type UserRecord = z.infer<typeof UserRecord>
 
+/** What is known of an entry; null when it is nothing. */
+export function knownEntry(record: UserRecord | undefined, id: string | null): KeptEntry | null {
+  return record?.entries.find((entry) => entry.id === id) ?? null
+}
+
 const WORDS = {
   what: 'file of the crontab entries of a user',
   cure: 'mend it, or move it away: of those entries only what their lines say is then known',

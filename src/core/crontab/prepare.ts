@@ -10,7 +10,7 @@ import type { CrontabBackups } from './backups.ts'
 import { type CrontabChange, scriptDiff, tableDiff } from './change.ts'
 import { type CrontabCommand, unavailable } from './crontab-command.ts'
 import { Drafts } from './drafts.ts'
-import type { EntryRecords } from './entry-records.ts'
+import { type EntryRecords, knownEntry } from './entry-records.ts'
 import { entryIssues } from './entry-validation.ts'
 import type { JobFiles } from './job-files.ts'
 import { expandEntry } from './presets/expand.ts'
@@ -84,6 +84,7 @@ export class Preparer {
       actor: judge.principal.actor,
       user,
       account,
+      known: knownEntry(state.record, change.id),
       diff: [tableDiff(user, state.table, after), ...scripts].join(''),
       warnings: [
         ...told,

@@ -1,4 +1,5 @@
 // Crontabs: what there is in them, and every change of one.
+import { isDeepStrictEqual } from 'node:util'
 import { isoTime } from '../../lib/iso-time.ts'
 import type { Entry, Run, SchedulePreview } from '../../protocol/entry.ts'
 import { AgentError } from '../../protocol/errors.ts'
@@ -10,7 +11,7 @@ import type { Policy } from '../policy/policy.ts'
 import type { Backup } from './backups.ts'
 import type { CrontabChange, Script } from './change.ts'
 import type { DriftWatch } from './drift.ts'
-import type { UserRecord } from './entry-records.ts'
+import { knownEntry, type UserRecord } from './entry-records.ts'
 import { alteredView, entryView, foreignView, NextRuns } from './entry-view.ts'
 import type { Judge, Preparer, PreparerDeps, Wish } from './prepare.ts'
 import { shownPresets } from './presets/show.ts'
@@ -188,6 +189,7 @@ export class CrontabService {
     const { store, files, records, backups, onUser } = this.#deps
     const { user, account, leftovers } = change
     const before = records.of(user)
+    if (!isDeepStrictEqual(knownEntry(before, change.id), change.known)) throw changed(user)
     const scripts = change.scripts(before)
     const was = await Promise.all(
       scripts.map(async ({ id }) => ({ id, text: await files.text(id, account) })),

@@ -272,3 +272,19 @@ await t.test(
     }
   },
 )
+
+await t.test(
+  'a change that was prepared before another of its entry is refused',
+  { skip: noCron() },
+  async (t) => {
+    const { spoolDir, put, service, judge } = await crontabs(t)
+    const { id } = await put({ env: { A: 'old' } })
+    const prepare = (wish: Wish) => service.prepare(wish, judge(DEPLOYER))
+    const late = await prepare({ action: 'disable', id })
+    // its line is the same: what differs is in its script
+    await put({ id, env: { A: 'new' } })
+    await t.rejects(service.commit(late, DEPLOYER), { code: 'REVISION_CONFLICT' })
+    t.match(readFileSync(join(spoolDir, '.scripts', `${id}.sh`), 'utf8'), 'new')
+    t.match((await service.list('alice', DEPLOYER)).entries, [{ id, enabled: true, env: { A: 'new' } }])
+  },
+)
