@@ -58,8 +58,9 @@ export class ScheduleClock {
 
   /** The minute that has begun is not looked at any more. */
   start(): void {
-    this.#lookedAtMs = minuteOf(Date.now())
-    this.#arm()
+    const nowMs = Date.now()
+    this.#lookedAtMs = minuteOf(nowMs)
+    this.#arm(nowMs)
   }
 
   /** What runs is told to end. */
@@ -96,14 +97,15 @@ export class ScheduleClock {
     for (const one of this.#planned) if (isDue(one.times, one.zone, minuteMs)) this.#begin(one, minuteMs)
   }
 
-  #arm(): void {
-    const now = Date.now()
+  /** @param lookedMs when it was looked at: a timer may be early, and a minute that begins after that look is to come */
+  #arm(lookedMs: number): void {
     this.#timer = setTimeout(
       () => {
-        this.look(Date.now())
-        if (!this.#ending.signal.aborted) this.#arm()
+        const nowMs = Date.now()
+        this.look(nowMs)
+        if (!this.#ending.signal.aborted) this.#arm(nowMs)
       },
-      minuteOf(now) + MINUTE_MS - now,
+      minuteOf(lookedMs) + MINUTE_MS - lookedMs,
     ).unref()
   }
 
