@@ -1,5 +1,5 @@
 /**
- * Why the agent is three files: time of `agent status` and memory of the daemon, as built and as one bundle of the same
+ * Why the agent is several files: time of `agent status` and memory of the daemon, as built and as one bundle of the same
  * sources. Run: npx tsx bench/bundles.ts
  */
 import { execFile } from 'node:child_process'
@@ -29,29 +29,29 @@ const PROCESSES = 10
 const SETTLE_MS = 20_000
 
 await bench(async () => {
-  const three = await copyBundle()
+  const built = await copyBundle()
   const one = await buildOne()
   const supervisor = await startSupervisord({ programs: sleepers(PROCESSES) })
-  const { adminSocket } = await startAgent({ supervisor, script: three })
+  const { adminSocket } = await startAgent({ supervisor, script: built })
   const status = (script: string) =>
     timed(() => run(process.execPath, [script, '--socket', adminSocket, 'status']))
   const help = (script: string) => timed(() => run(process.execPath, [script, '--help']))
   const times = {
     one: [] as number[],
-    three: [] as number[],
+    built: [] as number[],
     helpOne: [] as number[],
-    helpThree: [] as number[],
+    helpBuilt: [] as number[],
   }
   for (let round = 0; round < ROUNDS; round++) {
     times.one.push(await status(one))
-    times.three.push(await status(three))
+    times.built.push(await status(built))
     times.helpOne.push(await help(one))
-    times.helpThree.push(await help(three))
+    times.helpBuilt.push(await help(built))
   }
   say('daemons side by side')
   const agents: { script: string; agent: BenchAgent }[] = []
   for (let i = 0; i < DAEMONS; i++)
-    for (const script of [one, three]) {
+    for (const script of [one, built]) {
       const agent = await startAgent({ supervisor, script, listener: false })
       agents.push({ script, agent })
     }
@@ -60,15 +60,15 @@ await bench(async () => {
     agents.filter(({ script }) => script === wanted).map(({ agent }) => memoryOf(agent.pid).rss)
   const size = (script: string) => `${(statSync(script).size / 1000).toFixed(0)} kB`
   printTable(
-    ['', 'one bundle', 'three bundles'],
+    ['', 'one bundle', 'as built'],
     [
-      ['file that node loads first', size(one), size(three)],
-      ['`agent status`, ms', spread(times.one), spread(times.three)],
-      ['`agent --help`, ms', spread(times.helpOne), spread(times.helpThree)],
+      ['file that node loads first', size(one), size(built)],
+      ['`agent status`, ms', spread(times.one), spread(times.built)],
+      ['`agent --help`, ms', spread(times.helpOne), spread(times.helpBuilt)],
       [
         `daemon of ${PROCESSES} processes after ${SETTLE_MS / 1000} s, VmRSS MB (10^6)`,
         spread(memory(one), 1),
-        spread(memory(three), 1),
+        spread(memory(built), 1),
       ],
     ],
   )

@@ -1,5 +1,5 @@
-// Bundles the agent into dist/: the command, its full command line and the daemon, each a file that loads nothing of
-// the others (docs/adr/0003-three-bundles.md); and two for the client, Node and browser.
+// Bundles the agent into dist/: the command, its full command line, the daemon and its settings, files that load nothing of
+// the others (docs/adr/0003-bundles.md); and two for the client, Node and browser.
 import { chmodSync, copyFileSync, cpSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { type BuildOptions, build, type Plugin } from 'esbuild'
@@ -9,7 +9,11 @@ const { version } = JSON.parse(readFileSync(resolve(root, 'package.json'), 'utf8
 const define = { AGENT_VERSION: JSON.stringify(version) }
 
 /** Entry of each bundle, and the import by which the others reach it. */
-const BUNDLES = { cli: 'src/cli/run.ts', daemon: 'src/cli/commands/daemon.ts' }
+const BUNDLES = {
+  cli: 'src/cli/run.ts',
+  daemon: 'src/cli/commands/daemon.ts',
+  settings: 'src/settings.ts',
+}
 /** Of node-cron alone; see the file. */
 const UTC = {
   inject: ['src/core/host/utc-format.ts'],
@@ -59,6 +63,7 @@ mkdirSync(resolve(root, 'dist'))
 await Promise.all([
   build({ ...command, entryPoints: { agent: 'src/main.ts' }, banner: { js: '#!/usr/bin/env node' } }),
   build({ ...command, entryPoints: { cli: BUNDLES.cli }, banner: { js: bundleUrl } }),
+  build({ ...command, entryPoints: { settings: BUNDLES.settings } }),
   build({
     ...command,
     entryPoints: { daemon: BUNDLES.daemon },

@@ -2,11 +2,6 @@
 import { type Document, isMap, isPair, type LineCounter, type YAMLError } from 'yaml'
 import type * as z from 'zod'
 
-/** What is wrong with a config file: every line names file, line, key and what was expected. */
-export class ConfigError extends Error {
-  override readonly name = 'ConfigError'
-}
-
 /** What is wrong with the YAML itself. */
 export function yamlWords({ code, message, pos }: YAMLError, text: string): string {
   if (code === 'DUPLICATE_KEY') return `${/^[^\s:]*/.exec(text.slice(pos[0]))?.[0]}: this key is there twice`

@@ -4,7 +4,8 @@ import { isAbsolute } from 'node:path'
 import { type Document, LineCounter, parseDocument, visit } from 'yaml'
 import * as z from 'zod'
 import { isNetwork, urlProblem } from './config-address.ts'
-import { ConfigError, explain, lineOf, yamlWords } from './config-error.ts'
+import { ConfigError, DEFAULT_CONFIG } from './config-basics.ts'
+import { explain, lineOf, yamlWords } from './config-error.ts'
 import { readConfigText } from './config-owner.ts'
 import { panelFilesProblem, panelProblem, panelUrlProblem } from './config-panel.ts'
 import { Schedules } from './config-schedules.ts'
@@ -13,8 +14,6 @@ import { Pins } from './core/panel/pins.ts'
 import { Glob } from './protocol/names.ts'
 import { Role, Scope } from './protocol/scopes.ts'
 import { isLoopback } from './transports/loopback.ts'
-
-export const DEFAULT_CONFIG = '/etc/supervisor-agent/config.yaml'
 
 const Path = z.string().refine(isAbsolute, 'expected an absolute path')
 /** Of the 107 bytes that the path of a socket may have, the longest name in it takes the rest. */

@@ -1,7 +1,8 @@
 // The composition root: every service is built here, top to bottom, each followed by its undo.
 import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Config, DEFAULT_CONFIG } from './config.ts'
+import type { Config } from './config.ts'
+import { DEFAULT_CONFIG } from './config-basics.ts'
 import { AuthFailures } from './core/access/auth-failures.ts'
 import { ClientAddresses } from './core/access/client-address.ts'
 import { IdempotencyKeys } from './core/access/idempotency.ts'
@@ -19,6 +20,7 @@ import { Chores } from './core/host/chores.ts'
 import { cronDaemon } from './core/host/cron-daemon.ts'
 import { DescriptorWatch } from './core/host/descriptor-watch.ts'
 import { groupId } from './core/host/group-id.ts'
+import { IdleHeap } from './core/host/idle-heap.ts'
 import { RunAs, usualPython } from './core/host/run-as.ts'
 import { claimFolder, claimSpool } from './core/host/sole-agent.ts'
 import { SteadyClock } from './core/host/steady-clock.ts'
@@ -38,7 +40,6 @@ import { isoTime } from './lib/iso-time.ts'
 import { Teardown } from './lib/teardown.ts'
 import type { Logger } from './logger.ts'
 import type { Services } from './methods/context.ts'
-import { readPresets } from './preset-files.ts'
 import { LIMITS } from './protocol/limits.ts'
 import { Dispatcher } from './server/dispatcher.ts'
 import { renderMetrics } from './server/metrics.ts'
@@ -49,6 +50,7 @@ import { type Health, HttpTransport } from './transports/http.ts'
 import { LocalTransport } from './transports/local.ts'
 import { WebSocketTransport } from './transports/websocket.ts'
 import { agentVersion } from './version.ts'
+import { withSettings } from './with-settings.ts'
 
 /** Where logs go when the policy names no folder; without one none is allowed. */
 const LOG_FOLDER = '/var/log/supervisor'
@@ -141,7 +143,7 @@ async function build(
   const programs = new ProgramStack({
     supervisor,
     policy,
-    presets: new PresetBook([...PRESETS, ...readPresets(config.presetsDir, PRESETS, logger)]),
+    presets: new PresetBook([...PRESETS, ...(await ownPresets(config.presetsDir, logger))]),
     runAs,
     bus,
     stateDir: config.stateDir,
@@ -305,6 +307,8 @@ async function build(
   chores.add('cron results', '53 * * * * *', () => crontabs.results.tend())
   chores.add('cron runs', '0 19 * * * *', () => crontabs.results.runs.retain())
   chores.add('usage', '*/10 * * * * *', sample)
+  const heap = new IdleHeap()
+  chores.add('heap', '58 * * * * *', () => heap.tend())
   // on the way down peers are told first, whatever supervisord does
   teardown.defer(closeTransports)
 
@@ -323,6 +327,13 @@ async function build(
       await teardown.run()
     },
   }
+}
+
+/** Loaded only where there are any. */
+async function ownPresets(folder: string, logger: Logger) {
+  if (folder === '') return []
+  const { readPresets } = await import('./preset-files.ts')
+  return await withSettings(({ readYaml }) => readPresets(folder, { known: PRESETS, readYaml, logger }))
 }
 
 /** Loaded only where there are any. */

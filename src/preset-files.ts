@@ -1,28 +1,34 @@
 // Presets of the host's own, read once at the start.
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { parseDocument } from 'yaml'
 import { readConfigText } from './config-owner.ts'
 import type { Preset } from './core/programs/presets/preset.ts'
 import { userPreset } from './core/programs/presets/user-preset.ts'
 import type { Logger } from './logger.ts'
+import type { readYaml } from './settings.ts'
 
 const FILES_MAX = 200
 const REASONS_MAX = 3
 
+interface Reading {
+  known: readonly Preset[]
+  readYaml: typeof readYaml
+  logger: Logger
+}
+
 /**
  * The presets in the YAML files of a folder. One that is none is told in the log and left out, and so is one whose name
  * another has.
- * @param folder empty: there are none
  */
-export function readPresets(folder: string, known: readonly Preset[], logger: Logger): Preset[] {
-  if (folder === '') return []
+export function readPresets(folder: string, { known, readYaml, logger }: Reading): Preset[] {
   const names = new Set(known.map((one) => one.preset))
   const presets: Preset[] = []
   for (const file of filesIn(folder, logger)) {
     const leave = (reason: string) => logger.warn({ file, reason }, 'a preset was left out')
     try {
-      const read = readPreset(file)
+      const text = readConfigText(file, { asDaemon: true, holds: 'what programs run is' })
+      const yaml = readYaml(text)
+      const read = 'problem' in yaml ? { problems: [yaml.problem] } : userPreset(yaml.value)
       if ('problems' in read) leave(read.problems.slice(0, REASONS_MAX).join('; '))
       else if (names.has(read.made.preset)) leave(`preset: another one has the name ${read.made.preset}`)
       else {
@@ -47,11 +53,4 @@ function filesIn(folder: string, logger: Logger): string[] {
     logger.warn({ folder, err: error }, 'presetsDir cannot be read: there are no presets of your own')
     return []
   }
-}
-
-function readPreset(file: string): ReturnType<typeof userPreset> {
-  const text = readConfigText(file, { asDaemon: true, holds: 'what programs run is' })
-  const document = parseDocument(text, { prettyErrors: false, stringKeys: true })
-  const [broken] = [...document.errors, ...document.warnings]
-  return broken ? { problems: [broken.message] } : userPreset(document.toJS({ maxAliasCount: 10 }))
 }

@@ -13,6 +13,8 @@ export const V8_FLAGS = [
   '--no-sparkplug',
   '--semi-space-growth-factor=1',
   '--regexp-tier-up-ticks=100',
+  '--bytecode-old-age=1',
+  '--retain-maps-for-n-gc=0',
 ] as const
 
 /**

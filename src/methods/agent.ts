@@ -12,48 +12,49 @@ export const agentMethods = {
   'agent.info': query({
     summary: 'Say what this agent is, where it listens, and whether supervisord and cron are there.',
     scope: 'read',
-    params: z.strictObject({}),
-    result: z.strictObject({
-      name: z.string(),
-      version: z.string(),
-      protocol: z.int(),
-      epoch: z.string(),
-      startedAt: Instant,
-      node: z.string().describe('version of Node.js'),
-      listen: z.strictObject({ host: z.string(), port: z.int(), tls: z.boolean() }).nullable(),
-      panel: z.strictObject({
-        state: z.enum(['off', 'connecting', 'connected']).describe('off: no panel is dialled'),
-        since: Instant,
-        lastClose: z
-          .strictObject({
-            at: Instant,
-            code: z.int().optional().describe('WebSocket close code'),
-            reason: z.string(),
-          })
+    params: () => z.strictObject({}),
+    result: () =>
+      z.strictObject({
+        name: z.string(),
+        version: z.string(),
+        protocol: z.int(),
+        epoch: z.string(),
+        startedAt: Instant,
+        node: z.string().describe('version of Node.js'),
+        listen: z.strictObject({ host: z.string(), port: z.int(), tls: z.boolean() }).nullable(),
+        panel: z.strictObject({
+          state: z.enum(['off', 'connecting', 'connected']).describe('off: no panel is dialled'),
+          since: Instant,
+          lastClose: z
+            .strictObject({
+              at: Instant,
+              code: z.int().optional().describe('WebSocket close code'),
+              reason: z.string(),
+            })
+            .optional()
+            .describe('how the latest connection ended, or why there was none'),
+        }),
+        supervisor: z.strictObject({
+          reachable: z.boolean(),
+          reason: z.string().optional(),
+          state: SupervisorState,
+          since: Instant,
+          version: z.string().nullable(),
+          pid: z.int().nullable(),
+          eventSource: z
+            .enum(['listener', 'fallback'])
+            .describe('fallback: no listener, states are compared instead'),
+          exitStatuses: z
+            .boolean()
+            .describe("false: supervisord's main log cannot be read, so exits have no status"),
+        }),
+        cron: z.strictObject({ alive: z.boolean(), flavour: z.enum(['debian', 'cronie', 'unknown']) }),
+        schedules: z
+          .array(ShownSchedule)
           .optional()
-          .describe('how the latest connection ended, or why there was none'),
+          .describe('of the config, where there are any; for those who may see all programs'),
+        policyDigest: z.string(),
       }),
-      supervisor: z.strictObject({
-        reachable: z.boolean(),
-        reason: z.string().optional(),
-        state: SupervisorState,
-        since: Instant,
-        version: z.string().nullable(),
-        pid: z.int().nullable(),
-        eventSource: z
-          .enum(['listener', 'fallback'])
-          .describe('fallback: no listener, states are compared instead'),
-        exitStatuses: z
-          .boolean()
-          .describe("false: supervisord's main log cannot be read, so exits have no status"),
-      }),
-      cron: z.strictObject({ alive: z.boolean(), flavour: z.enum(['debian', 'cronie', 'unknown']) }),
-      schedules: z
-        .array(ShownSchedule)
-        .optional()
-        .describe('of the config, where there are any; for those who may see all programs'),
-      policyDigest: z.string(),
-    }),
     errors: [],
     example: {
       params: {},
@@ -99,10 +100,11 @@ export const agentMethods = {
   'agent.doctor': query({
     summary: 'Look for what is wrong on this host; worst first, each with what cures it.',
     scope: 'read',
-    params: z.strictObject({}),
-    result: z.strictObject({
-      findings: z.array(Finding).describe('one at least for each question that could be asked here'),
-    }),
+    params: () => z.strictObject({}),
+    result: () =>
+      z.strictObject({
+        findings: z.array(Finding).describe('one at least for each question that could be asked here'),
+      }),
     errors: [],
     example: {
       params: {},

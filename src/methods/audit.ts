@@ -34,14 +34,16 @@ export const auditMethods = {
   'audit.list': query({
     summary: 'List calls that changed something or were refused, oldest first.',
     scope: 'admin',
-    params: z.strictObject({
-      since: Instant.optional().describe('the first ones from then on; else the newest ones'),
-      limit: z.int().min(1).max(1000).default(100),
-    }),
-    result: z.strictObject({
-      records: z.array(AuditRecord),
-      more: z.boolean().describe('there are more than these'),
-    }),
+    params: () =>
+      z.strictObject({
+        since: Instant.optional().describe('the first ones from then on; else the newest ones'),
+        limit: z.int().min(1).max(1000).default(100),
+      }),
+    result: () =>
+      z.strictObject({
+        records: z.array(AuditRecord),
+        more: z.boolean().describe('there are more than these'),
+      }),
     errors: [],
     example: {
       params: { limit: 1 },
@@ -70,18 +72,19 @@ export const auditMethods = {
   'audit.verify': query({
     summary: 'Find an edited, removed, reordered or truncated record of the audit.',
     scope: 'admin',
-    params: z.strictObject({}),
-    result: z.strictObject({
-      ok: z.boolean(),
-      records: z.int().describe('read; a call has two'),
-      first: z.int().nullable(),
-      last: z.int().nullable(),
-      hash: z.string().describe('of the last one: what to keep elsewhere, with its number'),
-      torn: z.int().describe('writes that an abrupt end tore'),
-      unwritten: z.int().describe('records that the disk did not take'),
-      brokenAt: z.int().optional().describe('number of the first record that is not what it was'),
-      reason: z.string().optional(),
-    }),
+    params: () => z.strictObject({}),
+    result: () =>
+      z.strictObject({
+        ok: z.boolean(),
+        records: z.int().describe('read; a call has two'),
+        first: z.int().nullable(),
+        last: z.int().nullable(),
+        hash: z.string().describe('of the last one: what to keep elsewhere, with its number'),
+        torn: z.int().describe('writes that an abrupt end tore'),
+        unwritten: z.int().describe('records that the disk did not take'),
+        brokenAt: z.int().optional().describe('number of the first record that is not what it was'),
+        reason: z.string().optional(),
+      }),
     errors: [],
     example: {
       params: {},

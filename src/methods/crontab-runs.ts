@@ -45,10 +45,11 @@ export const crontabRunMethods = {
   'crontab.run': mutation({
     summary: 'Run an entry now as its user, as cron would; answers once it has begun.',
     scope: 'cron',
-    params: z.strictObject({ id: EntryId }),
-    result: z.strictObject({
-      run: Run.describe('its end is told by crontab.finished; skipped: the last run of it still lives'),
-    }),
+    params: () => z.strictObject({ id: EntryId }),
+    result: () =>
+      z.strictObject({
+        run: Run.describe('its end is told by crontab.finished; skipped: the last run of it still lives'),
+      }),
     errors: ['FORBIDDEN', 'POLICY_DENIED', 'ENTRY_NOT_FOUND', 'CRON_UNAVAILABLE', 'TIMEOUT'],
     example: { params: { id: 'sixb2k-9f0c1ab2' }, result: { run: { ...run, byHand: true } } },
     cli: { command: 'cron run', positional: ['id'] },
@@ -60,8 +61,8 @@ export const crontabRunMethods = {
   'crontab.kill': mutation({
     summary: 'End a run: TERM to all of its job, KILL ten seconds later; one that is over is left as it is.',
     scope: 'cron',
-    params: z.strictObject({ run: RunId }),
-    result: z.strictObject({ run: Run }),
+    params: () => z.strictObject({ run: RunId }),
+    result: () => z.strictObject({ run: Run }),
     errors: ['FORBIDDEN', 'ENTRY_NOT_FOUND', 'CRON_UNAVAILABLE', 'STOP_FAILED'],
     example: {
       params: { run: run.run },
@@ -76,17 +77,19 @@ export const crontabRunMethods = {
   'crontab.runs': query({
     summary: 'List runs of an entry or of all, the newest first, with what they wrote if wanted.',
     scope: 'read',
-    params: z.strictObject({
-      id: EntryId.optional().describe('of that entry alone; one that was deleted may have runs still'),
-      limit: z.int().min(1).max(RUNS_MAX).default(50),
-      output: z.boolean().default(false).describe('the last 16 KiB of each too; needs logs'),
-    }),
-    result: z.strictObject({
-      runs: z.array(Run),
-      outputsLeftOut: z
-        .int()
-        .describe('runs whose output had no room, the oldest ones: ask with a lower limit'),
-    }),
+    params: () =>
+      z.strictObject({
+        id: EntryId.optional().describe('of that entry alone; one that was deleted may have runs still'),
+        limit: z.int().min(1).max(RUNS_MAX).default(50),
+        output: z.boolean().default(false).describe('the last 16 KiB of each too; needs logs'),
+      }),
+    result: () =>
+      z.strictObject({
+        runs: z.array(Run),
+        outputsLeftOut: z
+          .int()
+          .describe('runs whose output had no room, the oldest ones: ask with a lower limit'),
+      }),
     errors: ['ENTRY_NOT_FOUND'],
     example: {
       params: { id: 'sixb2k-9f0c1ab2', limit: 1, output: true },

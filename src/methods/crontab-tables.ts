@@ -25,8 +25,8 @@ export const crontabTableMethods = {
     summary:
       'Put the block of a crontab right: a damaged one as the agent knows it, one below variables of others on top, lines that name a former spoolDir to that of today; all other bytes stay.',
     scope: 'cron',
-    params: ByUser,
-    result: Restored,
+    params: () => ByUser,
+    result: () => Restored,
     errors: CHANGE_ERRORS,
     example: { params: { user: 'www-data' }, result: { diff: '', warnings: [] } },
     cli: { command: 'cron repair', positional: ['user'] },
@@ -38,10 +38,11 @@ export const crontabTableMethods = {
   'crontab.backups': query({
     summary: 'List the copies of a crontab from before each write, the newest first.',
     scope: 'cron',
-    params: ByUser,
-    result: z.strictObject({
-      backups: z.array(z.strictObject({ backup: BackupName, at: Instant, sizeBytes: z.int() })),
-    }),
+    params: () => ByUser,
+    result: () =>
+      z.strictObject({
+        backups: z.array(z.strictObject({ backup: BackupName, at: Instant, sizeBytes: z.int() })),
+      }),
     errors: ['FORBIDDEN'],
     example: {
       params: { user: 'www-data' },
@@ -57,8 +58,8 @@ export const crontabTableMethods = {
   'crontab.restoreBackup': mutation({
     summary: 'Give a user the crontab of an earlier copy; what runs then is judged by the rules of today.',
     scope: 'cron',
-    params: z.strictObject({ user: UserName, backup: BackupName }),
-    result: Restored,
+    params: () => z.strictObject({ user: UserName, backup: BackupName }),
+    result: () => Restored,
     errors: CHANGE_ERRORS,
     example: {
       params: { user: 'www-data', backup: '2026-11-22T10-00-00-000Z' },

@@ -64,11 +64,12 @@ export const crontabMethods = {
   'crontab.list': query({
     summary: 'List the managed entries of all users, and the other lines of their crontabs.',
     scope: 'read',
-    params: z.strictObject({ user: UserName.optional().describe('of that user alone') }),
-    result: z.strictObject({
-      entries: z.array(Entry),
-      hidden: z.int().describe('foreign lines that are not shown: over 500 of one user'),
-    }),
+    params: () => z.strictObject({ user: UserName.optional().describe('of that user alone') }),
+    result: () =>
+      z.strictObject({
+        entries: z.array(Entry),
+        hidden: z.int().describe('foreign lines that are not shown: over 500 of one user'),
+      }),
     errors: [],
     example: { params: {}, result: { entries: [entry], hidden: 0 } },
     cli: { command: 'cron ls', positional: ['user'] },
@@ -78,11 +79,12 @@ export const crontabMethods = {
   'crontab.preview': query({
     summary: 'Say in words when a schedule runs, its next runs, and what is ambiguous.',
     scope: 'read',
-    params: z.strictObject({
-      schedule: z.string().min(1).max(1000),
-      count: z.int().min(1).max(100).default(5).describe('how many next runs'),
-    }),
-    result: SchedulePreview,
+    params: () =>
+      z.strictObject({
+        schedule: z.string().min(1).max(1000),
+        count: z.int().min(1).max(100).default(5).describe('how many next runs'),
+      }),
+    result: () => SchedulePreview,
     errors: ['ENTRY_INVALID'],
     example: {
       params: { schedule: '15 3 * * 1-5' },
@@ -100,11 +102,12 @@ export const crontabMethods = {
   'crontab.presets': query({
     summary: 'List the presets that an entry can be made from, with their options.',
     scope: 'read',
-    params: z.strictObject({
-      preset: z.string().max(64).optional().describe('only the one of that name'),
-      show: z.boolean().default(false).describe('with an example of the command that it makes'),
-    }),
-    result: z.strictObject({ presets: z.array(CrontabPreset) }),
+    params: () =>
+      z.strictObject({
+        preset: z.string().max(64).optional().describe('only the one of that name'),
+        show: z.boolean().default(false).describe('with an example of the command that it makes'),
+      }),
+    result: () => z.strictObject({ presets: z.array(CrontabPreset) }),
     errors: ['ENTRY_INVALID'],
     example: {
       params: { preset: 'laravel-scheduler' },
@@ -128,12 +131,13 @@ export const crontabMethods = {
   'crontab.plan': query({
     summary: 'Show what a put would do to the crontab.',
     scope: 'cron',
-    params: z.strictObject({ entry: EntryDefinition, ifRevision: IfRevision }),
+    params: () => z.strictObject({ entry: EntryDefinition, ifRevision: IfRevision }),
     invalidAs: { entry: 'ENTRY_INVALID' },
-    result: z.strictObject({
-      diff: z.string().describe('unified diff of the crontab and of the script of the entry'),
-      warnings: z.array(z.string()),
-    }),
+    result: () =>
+      z.strictObject({
+        diff: z.string().describe('unified diff of the crontab and of the script of the entry'),
+        warnings: z.array(z.string()),
+      }),
     errors: CHANGE_ERRORS,
     example: { params: { entry: definition }, result: { diff: '', warnings: [] } },
     cli: { command: 'cron plan', body: 'entry' },
@@ -145,9 +149,9 @@ export const crontabMethods = {
   'crontab.put': mutation({
     summary: 'Create or change an entry in the crontab of its user.',
     scope: 'cron',
-    params: z.strictObject({ entry: EntryDefinition, ifRevision: IfRevision }),
+    params: () => z.strictObject({ entry: EntryDefinition, ifRevision: IfRevision }),
     invalidAs: { entry: 'ENTRY_INVALID' },
-    result: Changed,
+    result: () => Changed,
     errors: CHANGE_ERRORS,
     example: { params: { entry: definition }, result: changed },
     cli: { command: 'cron add', body: 'entry' },
@@ -162,8 +166,8 @@ export const crontabMethods = {
   'crontab.delete': mutation({
     summary: 'Take an entry out of the crontab of its user, for good.',
     scope: 'cron',
-    params: ById,
-    result: Changed,
+    params: () => ById,
+    result: () => Changed,
     errors: CHANGE_ERRORS,
     example: { params: { id: 'sixb2k-9f0c1ab2' }, result: changed },
     cli: { command: 'cron rm', positional: ['id'] },
@@ -175,8 +179,8 @@ export const crontabMethods = {
   'crontab.enable': mutation({
     summary: 'Let a disabled entry run again.',
     scope: 'cron',
-    params: ById,
-    result: Changed,
+    params: () => ById,
+    result: () => Changed,
     errors: CHANGE_ERRORS,
     example: { params: { id: 'sixb2k-9f0c1ab2' }, result: changed },
     cli: { command: 'cron enable', positional: ['id'] },
@@ -188,8 +192,8 @@ export const crontabMethods = {
   'crontab.disable': mutation({
     summary: 'Keep an entry from running; all else of it stays.',
     scope: 'cron',
-    params: ById,
-    result: Changed,
+    params: () => ById,
+    result: () => Changed,
     errors: CHANGE_ERRORS,
     example: {
       params: { id: 'sixb2k-9f0c1ab2' },
@@ -204,8 +208,8 @@ export const crontabMethods = {
   'crontab.import': mutation({
     summary: 'Make an entry of one foreign line, which leaves its place.',
     scope: 'cron',
-    params: z.strictObject({ user: UserName, key: ForeignKey }),
-    result: Changed,
+    params: () => z.strictObject({ user: UserName, key: ForeignKey }),
+    result: () => Changed,
     errors: CHANGE_ERRORS,
     example: { params: { user: 'www-data', key: '5f0c1ab29e7d4438-1' }, result: changed },
     cli: { command: 'cron import', positional: ['user', 'key'] },
@@ -217,8 +221,8 @@ export const crontabMethods = {
   'crontab.eject': mutation({
     summary: 'Make an ordinary line of its user of an entry, which goes on without the agent.',
     scope: 'cron',
-    params: z.strictObject({ id: EntryId }),
-    result: Changed,
+    params: () => z.strictObject({ id: EntryId }),
+    result: () => Changed,
     errors: CHANGE_ERRORS,
     example: { params: { id: 'sixb2k-9f0c1ab2' }, result: changed },
     cli: { command: 'cron eject', positional: ['id'] },

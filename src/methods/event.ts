@@ -11,23 +11,25 @@ export const eventMethods = {
   'event.subscribe': query({
     summary: 'Stream events as `event` notifications, from here on or from a position on.',
     scope: 'read',
-    params: z.strictObject({
-      types: z
-        .array(Glob)
-        .min(1)
-        .max(32)
-        .optional()
-        .describe(`globs on event types: ${Object.keys(EVENTS).join(', ')}`),
-      programs: z.array(Glob).min(1).max(100).optional().describe('globs on programs'),
-      since: Position.optional().describe('the last position seen; what came after it is sent first'),
-    }),
-    result: z.strictObject({
-      subscription: z.string(),
-      mode: z.enum(['resumed', 'snapshot']),
-      epoch: z.string(),
-      seq: z.int(),
-      snapshot: z.strictObject({ processes: z.array(Process) }).optional(),
-    }),
+    params: () =>
+      z.strictObject({
+        types: z
+          .array(Glob)
+          .min(1)
+          .max(32)
+          .optional()
+          .describe(`globs on event types: ${Object.keys(EVENTS).join(', ')}`),
+        programs: z.array(Glob).min(1).max(100).optional().describe('globs on programs'),
+        since: Position.optional().describe('the last position seen; what came after it is sent first'),
+      }),
+    result: () =>
+      z.strictObject({
+        subscription: z.string(),
+        mode: z.enum(['resumed', 'snapshot']),
+        epoch: z.string(),
+        seq: z.int(),
+        snapshot: z.strictObject({ processes: z.array(Process) }).optional(),
+      }),
     errors: ['TOO_MANY_SUBSCRIPTIONS'],
     example: {
       params: { types: ['process.*'], since: { epoch: 'dQw4w9Wg', seq: 42 } },
@@ -46,8 +48,8 @@ export const eventMethods = {
   'event.unsubscribe': query({
     summary: 'End a stream of events.',
     scope: 'any',
-    params: z.strictObject({ subscription: z.string().max(16) }),
-    result: z.strictObject({}),
+    params: () => z.strictObject({ subscription: z.string().max(16) }),
+    result: () => z.strictObject({}),
     errors: [],
     example: { params: { subscription: 'e1' }, result: {} },
     run: ({ subscription }, { streams }: Context) => {

@@ -12,14 +12,15 @@ export const logMethods = {
   'log.tail': query({
     summary: 'Give the end of a log, or what came after a cursor.',
     scope: 'logs',
-    params: z.strictObject({
-      process: ProcessName,
-      channel: Channel.default('stdout'),
-      lines: z.int().min(1).max(100_000).optional().describe('default 100'),
-      bytes: z.int().min(1).max(262_144).optional().describe('instead of lines'),
-      cursor: Cursor.optional(),
-    }),
-    result: z.strictObject({ text: z.string(), cursor: z.string(), truncated: z.boolean() }),
+    params: () =>
+      z.strictObject({
+        process: ProcessName,
+        channel: Channel.default('stdout'),
+        lines: z.int().min(1).max(100_000).optional().describe('default 100'),
+        bytes: z.int().min(1).max(262_144).optional().describe('instead of lines'),
+        cursor: Cursor.optional(),
+      }),
+    result: () => z.strictObject({ text: z.string(), cursor: z.string(), truncated: z.boolean() }),
     errors: ['PROCESS_NOT_FOUND', 'LOG_UNAVAILABLE'],
     example: {
       params: { process: 'worker:worker_00', lines: 2 },
@@ -37,16 +38,17 @@ export const logMethods = {
   'log.follow': query({
     summary: 'Stream logs as `log` notifications.',
     scope: 'logs',
-    params: z.strictObject({
-      select: Select,
-      channel: z.enum(['stdout', 'stderr', 'both']).default('stdout'),
-      lines: z.int().min(0).max(10_000).default(10).describe('lines of each log to begin with'),
-      cursors: z
-        .record(z.string().max(300), Cursor)
-        .default({})
-        .describe('where to go on, by `process` or `process/channel`'),
-    }),
-    result: z.strictObject({ subscription: z.string() }),
+    params: () =>
+      z.strictObject({
+        select: Select,
+        channel: z.enum(['stdout', 'stderr', 'both']).default('stdout'),
+        lines: z.int().min(0).max(10_000).default(10).describe('lines of each log to begin with'),
+        cursors: z
+          .record(z.string().max(300), Cursor)
+          .default({})
+          .describe('where to go on, by `process` or `process/channel`'),
+      }),
+    result: () => z.strictObject({ subscription: z.string() }),
     errors: ['PROCESS_NOT_FOUND', 'LOG_UNAVAILABLE', 'TOO_MANY_SUBSCRIPTIONS'],
     example: { params: { select: ['worker:*'], channel: 'both' }, result: { subscription: 'l1' } },
     judge: ({ select }, { processes, principal }: Context) => processes.select(select, principal),
@@ -63,8 +65,8 @@ export const logMethods = {
   'log.unfollow': query({
     summary: 'End a stream of logs.',
     scope: 'any',
-    params: z.strictObject({ subscription: z.string().max(16) }),
-    result: z.strictObject({}),
+    params: () => z.strictObject({ subscription: z.string().max(16) }),
+    result: () => z.strictObject({}),
     errors: [],
     example: { params: { subscription: 'l1' }, result: {} },
     run: ({ subscription }, { streams }: Context) => {
@@ -76,8 +78,8 @@ export const logMethods = {
   'log.clear': mutation({
     summary: 'Empty the log files of processes, running or not.',
     scope: 'control',
-    params: z.strictObject({ select: Select }),
-    result: z.strictObject({ results: z.array(ProcessResult) }),
+    params: () => z.strictObject({ select: Select }),
+    result: () => z.strictObject({ results: z.array(ProcessResult) }),
     errors: ['PROCESS_NOT_FOUND', 'LOG_UNAVAILABLE'],
     example: {
       params: { select: ['worker:*'] },

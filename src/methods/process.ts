@@ -55,13 +55,14 @@ export const processMethods = {
   'process.list': query({
     summary: 'List processes with state, pid, uptime and last exit, from memory.',
     scope: 'read',
-    params: z.strictObject({ select: Select.optional() }),
-    result: z.strictObject({
-      epoch: z.string(),
-      seq: z.int(),
-      supervisor: z.strictObject({ state: SupervisorState, reason: z.string().optional(), since: Instant }),
-      processes: z.array(Process),
-    }),
+    params: () => z.strictObject({ select: Select.optional() }),
+    result: () =>
+      z.strictObject({
+        epoch: z.string(),
+        seq: z.int(),
+        supervisor: z.strictObject({ state: SupervisorState, reason: z.string().optional(), since: Instant }),
+        processes: z.array(Process),
+      }),
     errors: ['PROCESS_NOT_FOUND', 'SUPERVISOR_UNREACHABLE'],
     example: {
       params: { select: ['worker:*'] },
@@ -80,8 +81,8 @@ export const processMethods = {
   'process.start': mutation({
     summary: 'Start processes and wait until they are RUNNING.',
     scope: 'control',
-    params: z.strictObject({ select: Select, wait: Wait, timeoutMs: TimeoutMs }),
-    result: Results,
+    params: () => z.strictObject({ select: Select, wait: Wait, timeoutMs: TimeoutMs }),
+    result: () => Results,
     errors: [...CONTROL_ERRORS, 'START_FAILED', 'TIMEOUT'],
     example: {
       params: { select: ['worker:*'] },
@@ -98,8 +99,8 @@ export const processMethods = {
   'process.stop': mutation({
     summary: 'Stop processes by their stop signal and wait until they are down.',
     scope: 'control',
-    params: z.strictObject({ select: Select, wait: Wait, timeoutMs: TimeoutMs }),
-    result: Results,
+    params: () => z.strictObject({ select: Select, wait: Wait, timeoutMs: TimeoutMs }),
+    result: () => Results,
     errors: [...CONTROL_ERRORS, 'STOP_FAILED', 'TIMEOUT'],
     example: {
       params: { select: ['worker:*'] },
@@ -116,24 +117,25 @@ export const processMethods = {
   'process.restart': mutation({
     summary: 'Stop processes where they run, start them, and wait until they are RUNNING.',
     scope: 'control',
-    params: z.strictObject({
-      select: Select,
-      wait: Wait,
-      timeoutMs: TimeoutMs,
-      mode: z
-        .enum(['hard', 'graceful', 'rolling'])
-        .default('hard')
-        .describe(
-          'graceful: by the verb of its preset, else by its stop signal; rolling: a few at a time, ending at the first that does not come up',
-        ),
-      maxUnavailable: z
-        .int()
-        .min(1)
-        .max(1000)
-        .default(1)
-        .describe('rolling: processes of a program down at a time'),
-    }),
-    result: Results,
+    params: () =>
+      z.strictObject({
+        select: Select,
+        wait: Wait,
+        timeoutMs: TimeoutMs,
+        mode: z
+          .enum(['hard', 'graceful', 'rolling'])
+          .default('hard')
+          .describe(
+            'graceful: by the verb of its preset, else by its stop signal; rolling: a few at a time, ending at the first that does not come up',
+          ),
+        maxUnavailable: z
+          .int()
+          .min(1)
+          .max(1000)
+          .default(1)
+          .describe('rolling: processes of a program down at a time'),
+      }),
+    result: () => Results,
     errors: [...CONTROL_ERRORS, 'START_FAILED', 'STOP_FAILED', 'TIMEOUT'],
     example: {
       params: { select: ['worker:*'], mode: 'rolling' },
@@ -161,16 +163,17 @@ export const processMethods = {
   'process.signal': mutation({
     summary: 'Send a signal to processes.',
     scope: 'control',
-    params: z.strictObject({
-      signal: z
-        .string()
-        .regex(
-          /^(?:SIG)?[A-Z][A-Z0-9]{1,9}$|^[1-9][0-9]?$/,
-          'a signal name such as HUP or SIGHUP, or its number',
-        ),
-      select: Select,
-    }),
-    result: Results,
+    params: () =>
+      z.strictObject({
+        signal: z
+          .string()
+          .regex(
+            /^(?:SIG)?[A-Z][A-Z0-9]{1,9}$|^[1-9][0-9]?$/,
+            'a signal name such as HUP or SIGHUP, or its number',
+          ),
+        select: Select,
+      }),
+    result: () => Results,
     errors: [...CONTROL_ERRORS, 'SUPERVISOR_FAULT'],
     example: {
       params: { signal: 'USR2', select: ['worker:*'] },
@@ -187,8 +190,8 @@ export const processMethods = {
   'process.stdin': mutation({
     summary: 'Write text to the standard input of a process.',
     scope: 'admin',
-    params: z.strictObject({ process: ProcessName, text: z.string().max(65_536) }),
-    result: z.strictObject({}),
+    params: () => z.strictObject({ process: ProcessName, text: z.string().max(65_536) }),
+    result: () => z.strictObject({}),
     errors: ['PROCESS_NOT_FOUND', 'SUPERVISOR_FAULT', 'SUPERVISOR_UNREACHABLE'],
     example: { params: { process: 'console', text: 'reload\n' }, result: {} },
     switches: ['allowStdin'],

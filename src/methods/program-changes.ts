@@ -55,9 +55,9 @@ export const programChangeMethods = {
     summary:
       'Create or change a program: tried, written, applied, watched, and undone if it does not come up.',
     scope: 'program',
-    params: z.strictObject({ definition: Definition, ifRevision: IfRevision, verifyMs: VerifyMs }),
+    params: () => z.strictObject({ definition: Definition, ifRevision: IfRevision, verifyMs: VerifyMs }),
     invalidAs: { definition: 'PROGRAM_INVALID' },
-    result: Changed,
+    result: () => Changed,
     errors: CHANGE_ERRORS,
     example: { params: { definition }, result: changed },
     cli: { command: 'program put', positional: ['name'], body: 'definition' },
@@ -71,8 +71,8 @@ export const programChangeMethods = {
   'program.delete': mutation({
     summary: 'Stop a program and delete its file; its last revision can be restored.',
     scope: 'program',
-    params: z.strictObject({ name: ProgramName, ifRevision: IfRevision }),
-    result: z.strictObject({ removed: z.array(GivenName).describe('the processes that were stopped') }),
+    params: () => z.strictObject({ name: ProgramName, ifRevision: IfRevision }),
+    result: () => z.strictObject({ removed: z.array(GivenName).describe('the processes that were stopped') }),
     errors: CHANGE_ERRORS,
     example: { params: { name: 'mailer' }, result: { removed: ['mailer:mailer_00'] } },
     cli: { command: 'program rm', positional: ['name'] },
@@ -87,13 +87,14 @@ export const programChangeMethods = {
   'program.scale': mutation({
     summary: 'Change the number of processes without restarting the ones that stay.',
     scope: 'program',
-    params: z.strictObject({ name: ProgramName, processes: z.int().min(1).max(1000) }),
-    result: z.strictObject({
-      program: Program,
-      started: z.array(GivenName),
-      stopped: z.array(GivenName),
-      warnings: z.array(z.string()),
-    }),
+    params: () => z.strictObject({ name: ProgramName, processes: z.int().min(1).max(1000) }),
+    result: () =>
+      z.strictObject({
+        program: Program,
+        started: z.array(GivenName),
+        stopped: z.array(GivenName),
+        warnings: z.array(z.string()),
+      }),
     errors: CHANGE_ERRORS,
     example: {
       params: { name: 'mailer', processes: 3 },
@@ -113,8 +114,8 @@ export const programChangeMethods = {
   'program.enable': mutation({
     summary: 'Start a program, now and with supervisord.',
     scope: 'program',
-    params: ByName,
-    result: Changed,
+    params: () => ByName,
+    result: () => Changed,
     errors: CHANGE_ERRORS,
     example: { params: { name: 'mailer' }, result: changed },
     cli: { command: 'program enable', positional: ['name'] },
@@ -126,8 +127,8 @@ export const programChangeMethods = {
   'program.disable': mutation({
     summary: 'Stop a program, now and with supervisord; its file stays.',
     scope: 'program',
-    params: ByName,
-    result: Changed,
+    params: () => ByName,
+    result: () => Changed,
     errors: CHANGE_ERRORS,
     example: { params: { name: 'mailer' }, result: changed },
     cli: { command: 'program disable', positional: ['name'] },
@@ -140,8 +141,8 @@ export const programChangeMethods = {
     summary:
       'Take over a program that others wrote, and nothing restarts; or accept their edit of a file of ours, which supervisord then runs.',
     scope: 'program',
-    params: z.strictObject({ name: GivenName }),
-    result: Changed,
+    params: () => z.strictObject({ name: GivenName }),
+    result: () => Changed,
     errors: CHANGE_ERRORS,
     example: { params: { name: 'mailer' }, result: changed },
     cli: { command: 'program adopt', positional: ['name'] },
@@ -153,8 +154,8 @@ export const programChangeMethods = {
   'program.history': query({
     summary: 'List the revisions of a program, the newest first; a deleted program keeps its own.',
     scope: 'read',
-    params: ByName,
-    result: z.strictObject({ revisions: z.array(ProgramRevision) }),
+    params: () => ByName,
+    result: () => z.strictObject({ revisions: z.array(ProgramRevision) }),
     errors: ['PROGRAM_NOT_FOUND', 'FORBIDDEN'],
     example: {
       params: { name: 'mailer' },
@@ -181,8 +182,8 @@ export const programChangeMethods = {
   'program.restore': mutation({
     summary: 'Give a program the file of an earlier revision, also when it was deleted.',
     scope: 'program',
-    params: z.strictObject({ name: ProgramName, revision: Revision }),
-    result: Changed,
+    params: () => z.strictObject({ name: ProgramName, revision: Revision }),
+    result: () => Changed,
     errors: CHANGE_ERRORS,
     example: { params: { name: 'mailer', revision: program.revision }, result: changed },
     cli: { command: 'program restore', positional: ['name', 'revision'] },
@@ -195,17 +196,19 @@ export const programChangeMethods = {
     summary:
       'Put a file aside for which supervisord refuses all of its files, or take it back; on admin.sock alone.',
     scope: 'admin',
-    params: z.strictObject({
-      file: z.string().startsWith('/').max(4096).describe('as CONFIG_BROKEN names it'),
-      undo: z.boolean().default(false).describe('take it back, if supervisord takes it now'),
-    }),
-    result: z.strictObject({
-      from: z.string(),
-      to: z.string(),
-      faults: z
-        .array(z.strictObject({ file: z.string(), line: z.int(), message: z.string() }))
-        .describe('what supervisord refuses still'),
-    }),
+    params: () =>
+      z.strictObject({
+        file: z.string().startsWith('/').max(4096).describe('as CONFIG_BROKEN names it'),
+        undo: z.boolean().default(false).describe('take it back, if supervisord takes it now'),
+      }),
+    result: () =>
+      z.strictObject({
+        from: z.string(),
+        to: z.string(),
+        faults: z
+          .array(z.strictObject({ file: z.string(), line: z.int(), message: z.string() }))
+          .describe('what supervisord refuses still'),
+      }),
     errors: ['PROGRAM_INVALID', 'CONFIG_BROKEN', 'SUPERVISOR_FAULT'],
     example: {
       params: { file: '/etc/supervisor/conf.d/shop.conf' },

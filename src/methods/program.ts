@@ -38,8 +38,8 @@ export const programMethods = {
   'program.list': query({
     summary: 'List the programs of the configuration files with what runs of them.',
     scope: 'read',
-    params: z.strictObject({}),
-    result: z.strictObject({ programs: z.array(Program) }),
+    params: () => z.strictObject({}),
+    result: () => z.strictObject({ programs: z.array(Program) }),
     errors: [],
     example: { params: {}, result: { programs: [program] } },
     cli: { command: 'program ls' },
@@ -49,8 +49,8 @@ export const programMethods = {
   'program.get': query({
     summary: 'Show one program: its definition, its file, its processes.',
     scope: 'read',
-    params: z.strictObject({ name: GivenName }),
-    result: z.strictObject({ program: Program }),
+    params: () => z.strictObject({ name: GivenName }),
+    result: () => z.strictObject({ program: Program }),
     errors: ['PROGRAM_NOT_FOUND', 'FORBIDDEN'],
     example: { params: { name: 'mailer' }, result: { program } },
     cli: { command: 'program show', positional: ['name'] },
@@ -63,11 +63,12 @@ export const programMethods = {
   'program.presets': query({
     summary: 'List the presets that a program can be made from, with their options.',
     scope: 'read',
-    params: z.strictObject({
-      preset: z.string().max(64).optional().describe('only the one of that name'),
-      show: z.boolean().default(false).describe('with an example of the stanza that it makes'),
-    }),
-    result: z.strictObject({ presets: z.array(ProgramPreset) }),
+    params: () =>
+      z.strictObject({
+        preset: z.string().max(64).optional().describe('only the one of that name'),
+        show: z.boolean().default(false).describe('with an example of the stanza that it makes'),
+      }),
+    result: () => z.strictObject({ presets: z.array(ProgramPreset) }),
     errors: ['PROGRAM_INVALID'],
     example: {
       params: { preset: 'laravel-horizon' },
@@ -91,14 +92,15 @@ export const programMethods = {
   'program.plan': query({
     summary: 'Show what a put would do: the change of the file, what starts, stops and restarts, warnings.',
     scope: 'program',
-    params: z.strictObject({ definition: Definition, ifRevision: IfRevision }),
+    params: () => z.strictObject({ definition: Definition, ifRevision: IfRevision }),
     invalidAs: { definition: 'PROGRAM_INVALID' },
-    result: z.strictObject({
-      diff: z.string().describe('unified diff of the files'),
-      actions: z.array(PlanAction),
-      warnings: z.array(z.string()),
-      errors: z.array(DefinitionIssue),
-    }),
+    result: () =>
+      z.strictObject({
+        diff: z.string().describe('unified diff of the files'),
+        actions: z.array(PlanAction),
+        warnings: z.array(z.string()),
+        errors: z.array(DefinitionIssue),
+      }),
     errors: ['FORBIDDEN', 'POLICY_DENIED', 'PROGRAM_INVALID', 'REVISION_CONFLICT', 'SUPERVISOR_FAULT'],
     example: { params: { definition }, result: { diff: '', actions, warnings: [], errors: [] } },
     cli: { command: 'program plan', positional: ['name'], body: 'definition' },

@@ -16,29 +16,30 @@ export const supervisorMethods = {
   'supervisor.info': query({
     summary: 'Say what supervisord runs here: version, configuration files, event listener.',
     scope: 'read',
-    params: z.strictObject({}),
-    result: z.strictObject({
-      identification: z.string().nullable(),
-      version: z.string().nullable(),
-      state: SupervisorState,
-      pid: z.int().nullable(),
-      configFile: z.string().nullable(),
-      includes: z.array(z.string()),
-      programDir: z.string().nullable(),
-      programExt: z.string(),
-      problems: z.array(z.string()).describe('what is missing, with the line to add'),
-      orphans: z
-        .array(z.strictObject({ process: z.string(), pid: z.int() }))
-        .describe(
-          'processes left running by a supervisord that was killed; its successor started them again',
-        ),
-      listener: z.strictObject({
-        installed: z.boolean(),
-        connected: z.boolean(),
-        bufferSize: z.int().nullable(),
-        lost: z.int().describe('events that supervisord dropped before they reached the agent'),
+    params: () => z.strictObject({}),
+    result: () =>
+      z.strictObject({
+        identification: z.string().nullable(),
+        version: z.string().nullable(),
+        state: SupervisorState,
+        pid: z.int().nullable(),
+        configFile: z.string().nullable(),
+        includes: z.array(z.string()),
+        programDir: z.string().nullable(),
+        programExt: z.string(),
+        problems: z.array(z.string()).describe('what is missing, with the line to add'),
+        orphans: z
+          .array(z.strictObject({ process: z.string(), pid: z.int() }))
+          .describe(
+            'processes left running by a supervisord that was killed; its successor started them again',
+          ),
+        listener: z.strictObject({
+          installed: z.boolean(),
+          connected: z.boolean(),
+          bufferSize: z.int().nullable(),
+          lost: z.int().describe('events that supervisord dropped before they reached the agent'),
+        }),
       }),
-    }),
     errors: [],
     example: {
       params: {},
@@ -64,8 +65,8 @@ export const supervisorMethods = {
   'supervisor.log': query({
     summary: "Give the end of supervisord's own log.",
     scope: 'logs',
-    params: z.strictObject({ bytes: z.int().min(1).max(262_144).default(16_384) }),
-    result: z.strictObject({ text: z.string() }),
+    params: () => z.strictObject({ bytes: z.int().min(1).max(262_144).default(16_384) }),
+    result: () => z.strictObject({ text: z.string() }),
     errors: ['LOG_UNAVAILABLE'],
     example: {
       params: { bytes: 80 },
@@ -79,8 +80,8 @@ export const supervisorMethods = {
   'supervisor.reread': mutation({
     summary: 'Compare the configuration files with what runs; changes nothing.',
     scope: 'program',
-    params: z.strictObject({}),
-    result: Groups,
+    params: () => z.strictObject({}),
+    result: () => Groups,
     errors: ['SUPERVISOR_FAULT', 'SUPERVISOR_UNREACHABLE'],
     example: { params: {}, result: groups },
     cli: { command: 'supervisor reread' },
@@ -93,15 +94,16 @@ export const supervisorMethods = {
     summary:
       'Apply changed configuration files to groups: removed ones stop, changed ones restart, added ones start.',
     scope: 'program',
-    params: z.strictObject({
-      groups: z
-        .array(GroupName)
-        .min(1)
-        .max(1000)
-        .optional()
-        .describe('needed but on admin.sock, where none means all'),
-    }),
-    result: Groups,
+    params: () =>
+      z.strictObject({
+        groups: z
+          .array(GroupName)
+          .min(1)
+          .max(1000)
+          .optional()
+          .describe('needed but on admin.sock, where none means all'),
+      }),
+    result: () => Groups,
     errors: ['SUPERVISOR_FAULT', 'SUPERVISOR_UNREACHABLE', 'PROCESS_NOT_FOUND'],
     example: { params: { groups: ['worker'] }, result: groups },
     cli: { command: 'supervisor update', positional: ['groups'] },
@@ -121,8 +123,8 @@ export const supervisorMethods = {
   'supervisor.restart': mutation({
     summary: 'Restart supervisord with all its processes, after a dry run of its configuration.',
     scope: 'admin',
-    params: z.strictObject({}),
-    result: z.strictObject({}),
+    params: () => z.strictObject({}),
+    result: () => z.strictObject({}),
     errors: ['SUPERVISOR_FAULT', 'SUPERVISOR_UNREACHABLE'],
     example: { params: {}, result: {} },
     cli: { command: 'supervisor restart' },
@@ -137,8 +139,8 @@ export const supervisorMethods = {
   'supervisor.shutdown': mutation({
     summary: 'End supervisord with all its processes.',
     scope: 'admin',
-    params: z.strictObject({}),
-    result: z.strictObject({}),
+    params: () => z.strictObject({}),
+    result: () => z.strictObject({}),
     errors: ['SUPERVISOR_FAULT', 'SUPERVISOR_UNREACHABLE'],
     example: { params: {}, result: {} },
     cli: { command: 'supervisor shutdown' },

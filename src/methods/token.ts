@@ -42,8 +42,8 @@ export const tokenMethods = {
   'token.list': query({
     summary: 'List tokens; their secrets are not kept anywhere.',
     scope: 'admin',
-    params: z.strictObject({}),
-    result: z.strictObject({ tokens: z.array(TokenView) }),
+    params: () => z.strictObject({}),
+    result: () => z.strictObject({ tokens: z.array(TokenView) }),
     errors: [],
     example: { params: {}, result: { tokens: [record] } },
     cli: { command: 'token ls' },
@@ -53,19 +53,20 @@ export const tokenMethods = {
   'token.create': mutation({
     summary: 'Make a token; its text is shown this once.',
     scope: 'admin',
-    params: z.strictObject({
-      name: TokenName,
-      role: Role.optional(),
-      scopes: z.array(Scope).min(1).optional().describe('instead of a role'),
-      programs: z.array(Glob).min(1).max(100).optional().describe('globs on program names; default all'),
-      users: z
-        .array(z.string().min(1).max(64))
-        .max(100)
-        .optional()
-        .describe('system users its programs may run as'),
-      expiresAt: Instant.optional(),
-    }),
-    result: z.strictObject({ token: z.string().nullable(), record: TokenView }),
+    params: () =>
+      z.strictObject({
+        name: TokenName,
+        role: Role.optional(),
+        scopes: z.array(Scope).min(1).optional().describe('instead of a role'),
+        programs: z.array(Glob).min(1).max(100).optional().describe('globs on program names; default all'),
+        users: z
+          .array(z.string().min(1).max(64))
+          .max(100)
+          .optional()
+          .describe('system users its programs may run as'),
+        expiresAt: Instant.optional(),
+      }),
+    result: () => z.strictObject({ token: z.string().nullable(), record: TokenView }),
     errors: [],
     example: {
       params: { name: 'panel-1', role: 'operator' },
@@ -83,16 +84,17 @@ export const tokenMethods = {
     summary:
       'Give a token a new text, shown this once; the old one stays good for a while, and ends by itself.',
     scope: 'admin',
-    params: z.strictObject({
-      token: z.string().min(1).max(64).describe('its name or id'),
-      graceMs: z
-        .int()
-        .min(0)
-        .max(ROTATION_GRACE_MAX_MS)
-        .default(ROTATION_GRACE_MS)
-        .describe('how long the old text stays good, milliseconds; at least 10 s for who rotates its own'),
-    }),
-    result: z.strictObject({ token: z.string().nullable(), record: TokenView }),
+    params: () =>
+      z.strictObject({
+        token: z.string().min(1).max(64).describe('its name or id'),
+        graceMs: z
+          .int()
+          .min(0)
+          .max(ROTATION_GRACE_MAX_MS)
+          .default(ROTATION_GRACE_MS)
+          .describe('how long the old text stays good, milliseconds; at least 10 s for who rotates its own'),
+      }),
+    result: () => z.strictObject({ token: z.string().nullable(), record: TokenView }),
     errors: [],
     example: {
       params: { token: 'panel-1', graceMs: 3_600_000 },
@@ -115,11 +117,12 @@ export const tokenMethods = {
   'token.revoke': mutation({
     summary: 'Revoke a token at once; its sessions are closed.',
     scope: 'admin',
-    params: z.strictObject({
-      token: z.string().min(1).max(64).describe('its name or id'),
-      cascade: z.boolean().default(false).describe('also those that it created, and theirs'),
-    }),
-    result: z.strictObject({ record: TokenView }),
+    params: () =>
+      z.strictObject({
+        token: z.string().min(1).max(64).describe('its name or id'),
+        cascade: z.boolean().default(false).describe('also those that it created, and theirs'),
+      }),
+    result: () => z.strictObject({ record: TokenView }),
     errors: [],
     example: {
       params: { token: 'panel-1' },

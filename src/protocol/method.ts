@@ -52,7 +52,12 @@ export interface MethodSpec<P extends z.ZodObject, R extends z.ZodObject, C, S =
   run(params: z.output<P>, context: C, subject: S): Promise<z.input<R>> | z.input<R>
 }
 
-type Draft<P extends z.ZodObject, R extends z.ZodObject, C, S> = Omit<MethodSpec<P, R, C, S>, 'mutating'>
+/** As it is declared. Schemas are made when they are first asked for: those of all methods are 0.8 MB. */
+interface Draft<P extends z.ZodObject, R extends z.ZodObject, C, S>
+  extends Omit<MethodSpec<P, R, C, S>, 'mutating' | 'params' | 'result'> {
+  params: () => P
+  result: () => R
+}
 
 type Observable<D extends { observe?: unknown }> = D & { observe: NonNullable<D['observe']> }
 
@@ -86,11 +91,13 @@ function allErrors(own: readonly ErrorCode[], mutating: boolean): readonly Error
 export function query<P extends z.ZodObject, R extends z.ZodObject, C, S>(
   draft: Draft<P, R, C, S>,
 ): MethodSpec<P, R, C, S> {
-  return { ...draft, errors: allErrors(draft.errors, false), mutating: false }
+  const { params, result, ...rest } = draft
+  const method = { ...rest, errors: allErrors(draft.errors, false), mutating: false }
+  return madeOnce(madeOnce(method, 'params', params), 'result', result)
 }
 
-const KEYED = { idempotencyKey: IdempotencyKey.optional() }
-const MARKS = {
+const keyed = onlyOnce(() => ({ idempotencyKey: IdempotencyKey.optional() }))
+const marks = onlyOnce(() => ({
   replayed: z.literal(true).optional(),
   warnings: z.array(z.string()).optional().describe('on admin.sock: what the policy denies to all others'),
   truncated: z
@@ -99,7 +106,7 @@ const MARKS = {
     .describe(
       'it was done, and its lists were cut to fit a frame: how long each was; rows that failed come first',
     ),
-}
+}))
 /** What a scope needs of the policy, so that a new method has it by itself. */
 const SWITCHES: Partial<Record<Scope | 'any', readonly PolicySwitch[]>> = {
   program: ['allowRemoteProgram'],
@@ -119,20 +126,24 @@ type Extended<O extends z.ZodObject, S extends z.ZodRawShape> = z.ZodObject<
 export function mutation<P extends z.ZodObject, R extends z.ZodObject, C, S>(
   draft: Observable<Draft<P, R, C, S>>,
 ) {
-  const params = extended(draft.params, KEYED)
-  const result = extended(draft.result, MARKS)
+  const { params, result, ...rest } = draft
   const switches = [...(SWITCHES[draft.scope] ?? []), ...(draft.switches ?? [])]
-  return {
-    ...draft,
-    params,
-    result,
-    switches,
-    errors: allErrors(draft.errors, true),
-    mutating: true as const,
-  }
+  const method = { ...rest, switches, errors: allErrors(draft.errors, true), mutating: true as const }
+  const withParams = madeOnce(method, 'params', () => extended(params(), keyed()))
+  return madeOnce(withParams, 'result', () => extended(result(), marks()))
 }
 
 function extended<O extends z.ZodObject, S extends z.ZodRawShape>(object: O, more: S): Extended<O, S> {
   const lacking = Object.entries(more).filter(([key]) => !(key in object.shape))
   return object.extend(Object.fromEntries(lacking)) as unknown as Extended<O, S>
+}
+
+/** Gives an object a member that is made when it is first asked for. */
+function madeOnce<O extends object, K extends string, V>(object: O, key: K, make: () => V): O & Record<K, V> {
+  return Object.defineProperty(object, key, { get: onlyOnce(make), enumerable: true }) as O & Record<K, V>
+}
+
+function onlyOnce<V>(make: () => V): () => V {
+  let made: V | undefined
+  return () => (made ??= make())
 }

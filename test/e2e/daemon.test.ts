@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { connect as connectSocket } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
@@ -73,6 +73,43 @@ await t.test('a name that somebody once gave breaks nothing', async (t) => {
     { process: 'web', ok: true },
   ])
   t.same(await states(), ['odd&<name> RUNNING', 'web STOPPED'])
+})
+
+await t.test('the daemon lets go of what read its config and its presets', async (t) => {
+  const host = await supervisord(t)
+  const [presets, watch] = [join(host.folder, 'presets'), join(host.folder, 'watch.cjs')]
+  mkdirSync(presets)
+  writeFileSync(
+    join(presets, 'import.yaml'),
+    'preset: shop-import\ntitle: Import\ncommand: [php, bin/import]\n',
+    { mode: 0o600 },
+  )
+  // it holds weakly what the bundle exports
+  writeFileSync(
+    watch,
+    `const { Module } = require('node:module')
+    const load = Module._load
+    const held = []
+    Module._load = function (name, ...rest) {
+      const loaded = load.call(this, name, ...rest)
+      if (name.endsWith('settings.cjs')) held.push(new WeakRef(loaded.readSettings))
+      return loaded
+    }
+    process.on('SIGUSR2', () => {
+      gc()
+      console.log(held.map((one) => (one.deref() ? 'held' : 'gone')).join())
+    })`,
+  )
+  const agent = await agentProcess(t, host, {
+    config: `presetsDir: ${presets}`,
+    env: { NODE_OPTIONS: `--expose-gc --require=${watch}` },
+  })
+  const { stdout } = await agent.run('program', 'presets', '--json')
+  t.match(stdout, /shop-import/)
+  await until(() => {
+    process.kill(agent.pid, 'SIGUSR2')
+    return agent.daemon.stdout().endsWith('gone,gone\n')
+  }, 'both to be gone')
 })
 
 await t.test('the end of the daemon', async (t) => {

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs'
-import { DEFAULT_CONFIG, loadDaemonConfig } from '../../config.ts'
+import { loadDaemonConfig } from '../../config.ts'
+import { DEFAULT_CONFIG } from '../../config-basics.ts'
 import { configWarnings } from '../../config-owner.ts'
 import type { Globals } from '../globals.ts'
 

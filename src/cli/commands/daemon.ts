@@ -1,14 +1,18 @@
-import { DEFAULT_CONFIG, loadDaemonConfig } from '../../config.ts'
-import { ConfigError } from '../../config-error.ts'
-import { configWarnings } from '../../config-owner.ts'
+import { DEFAULT_CONFIG } from '../../config-basics.ts'
 import { notifySystemd } from '../../core/host/systemd.ts'
 import { startDaemon } from '../../daemon.ts'
 import { createLogger } from '../../logger.ts'
+import { withSettings } from '../../with-settings.ts'
 
 /** Runs the agent until SIGTERM or SIGINT. @returns the exit status: 2 for a wrong config, 1 for any other failure */
 export async function runDaemon(options: { config?: string }): Promise<number> {
-  const config = configOf(options.config)
-  if (!config) return 2
+  const path = options.config ?? DEFAULT_CONFIG
+  const read = await withSettings(({ readSettings }) => readSettings(path))
+  if ('problem' in read) {
+    process.stderr.write(`agent: ${read.problem}\n`)
+    return 2
+  }
+  const { config, warnings } = read
   const logger = createLogger(config.log.level)
   let isDefect = false
   const stopped = new Promise<string>((resolve) => {
@@ -23,8 +27,8 @@ export async function runDaemon(options: { config?: string }): Promise<number> {
   })
   process.on('SIGHUP', () => logger.info('nothing to reload: tokens are read live, all else at the start'))
   try {
-    for (const warning of await configWarnings(options.config ?? DEFAULT_CONFIG)) logger.warn(warning)
-    const daemon = await startDaemon(config, logger, options.config)
+    for (const warning of warnings) logger.warn(warning)
+    const daemon = await startDaemon(config, logger, path)
     await notifySystemd('READY=1')
     const reason = await stopped
     await notifySystemd('STOPPING=1')
@@ -35,14 +39,4 @@ export async function runDaemon(options: { config?: string }): Promise<number> {
     return 1
   }
   return isDefect ? 1 : 0
-}
-
-function configOf(path: string | undefined) {
-  try {
-    return loadDaemonConfig(path)
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error
-    process.stderr.write(`agent: ${error.message}\n`)
-    return null
-  }
 }

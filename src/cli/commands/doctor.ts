@@ -1,5 +1,5 @@
-import { type Config, DEFAULT_CONFIG, loadConfig } from '../../config.ts'
-import { ConfigError } from '../../config-error.ts'
+import { type Config, loadConfig } from '../../config.ts'
+import { ConfigError, DEFAULT_CONFIG } from '../../config-basics.ts'
 import { configWarnings } from '../../config-owner.ts'
 import { LOCAL_ADMIN } from '../../core/access/local-principals.ts'
 import type { Check, Fault } from '../../core/doctor/check.ts'

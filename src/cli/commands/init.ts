@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { DEFAULT_CONFIG, loadConfig } from '../../config.ts'
+import { loadConfig } from '../../config.ts'
+import { DEFAULT_CONFIG } from '../../config-basics.ts'
 import { writeFileAtomic } from '../../lib/atomic-file.ts'
 import type { Globals } from '../globals.ts'
 import { removeHost } from './init-remove.ts'

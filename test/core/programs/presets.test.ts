@@ -13,6 +13,7 @@ import { createLogger } from '../../../src/logger.ts'
 import { readPresets } from '../../../src/preset-files.ts'
 import { Definition } from '../../../src/protocol/definition.ts'
 import { ProgramPreset } from '../../../src/protocol/preset.ts'
+import { readYaml } from '../../../src/settings.ts'
 import { ADMIN, waiting } from '../../fixtures/stack.ts'
 import { SupervisorParser } from '../../fixtures/supervisor-parser.ts'
 import { programHost } from './host.ts'
@@ -252,7 +253,7 @@ await t.test('presets of the host itself, from files', (t) => {
   logger.warn = (facts: { file: string; reason: string }) => {
     told[facts.file.slice(folder.length + 1)] = facts.reason
   }
-  const own = new PresetBook([...PRESETS, ...readPresets(folder, PRESETS, logger)])
+  const own = new PresetBook([...PRESETS, ...readPresets(folder, { known: PRESETS, readYaml, logger })])
   const read = own
     .all()
     .slice(PRESETS.length)
@@ -304,8 +305,10 @@ await t.test('presets of the host itself, from files', (t) => {
   ]
   for (const [wrong, path] of refused)
     t.match(own.expand({ name: 'work', preset: 'shop-import', options: wrong }).issues, [{ path }])
-  t.strictSame(readPresets('', PRESETS, logger), [])
-  t.strictSame(readPresets(join(folder, 'none'), PRESETS, createLogger('silent')), [])
+  t.strictSame(
+    readPresets(join(folder, 'none'), { known: PRESETS, readYaml, logger: createLogger('silent') }),
+    [],
+  )
   t.end()
 })
 
