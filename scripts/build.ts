@@ -1,8 +1,8 @@
 // Bundles the agent into dist/: the command, its full command line, the daemon and its settings, files that load nothing of
-// the others (docs/adr/0003-bundles.md); and two for the client, Node and browser.
+// the others (docs/adr/0003-three-bundles.md, 0010-settings-let-go.md); and two for the client, Node and browser.
 import { chmodSync, copyFileSync, cpSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { type BuildOptions, build, type Plugin } from 'esbuild'
+import { type BuildOptions, build, type Metafile, type Plugin } from 'esbuild'
 
 const root = resolve(import.meta.dirname, '..')
 const { version } = JSON.parse(readFileSync(resolve(root, 'package.json'), 'utf8')) as { version: string }
@@ -71,7 +71,8 @@ await Promise.all([
     inject: UTC.inject,
     define: { ...command.define, ...UTC.define },
     banner: { js: bundleUrl },
-  }),
+    metafile: true,
+  }).then(({ metafile }) => expectNoYaml(metafile)),
   build({
     ...shared,
     define,
@@ -98,3 +99,9 @@ await Promise.all([
 chmodSync(resolve(root, 'dist/agent.cjs'), 0o755)
 copyFileSync(resolve(root, 'config.example.yaml'), resolve(root, 'dist/config.example.yaml'))
 cpSync(resolve(root, 'assets'), resolve(root, 'dist/assets'), { recursive: true })
+
+/** What the daemon needs once is not in what it keeps. @throws {Error} */
+function expectNoYaml({ inputs }: Metafile): void {
+  if (Object.keys(inputs).some((path) => path.includes('node_modules/yaml/')))
+    throw new Error('the YAML package is in daemon.cjs: its settings are read by withSettings() alone')
+}

@@ -1,6 +1,6 @@
 // The config file holds the policy of the host: an agent that runs as root takes it from root alone.
 import { closeSync, constants, fstatSync, openSync, readFileSync, type Stats } from 'node:fs'
-import { ConfigError } from './config-basics.ts'
+import { ConfigError } from './config-error.ts'
 import { follow, whyOthersMayChange, whyOthersMayWrite } from './core/policy/paths.ts'
 
 const ROOT = { uids: new Set([0]), gids: new Set<number>() }

@@ -2,7 +2,7 @@
 import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Config } from './config.ts'
-import { DEFAULT_CONFIG } from './config-basics.ts'
+import { DEFAULT_CONFIG } from './config-path.ts'
 import { AuthFailures } from './core/access/auth-failures.ts'
 import { ClientAddresses } from './core/access/client-address.ts'
 import { IdempotencyKeys } from './core/access/idempotency.ts'
@@ -308,7 +308,8 @@ async function build(
   chores.add('cron runs', '0 19 * * * *', () => crontabs.results.runs.retain())
   chores.add('usage', '*/10 * * * * *', sample)
   const heap = new IdleHeap()
-  chores.add('heap', '58 * * * * *', () => heap.tend())
+  heap.start()
+  chores.add('heap', '8-59/10 * * * * *', () => heap.tend())
   // on the way down peers are told first, whatever supervisord does
   teardown.defer(closeTransports)
 

@@ -2,7 +2,7 @@
 // and the schema of the config are 0.7 MB that nobody needs afterwards. To be reached by with-settings.ts alone.
 import { parseDocument } from 'yaml'
 import { type Config, loadDaemonConfig } from './config.ts'
-import { ConfigError } from './config-basics.ts'
+import { ConfigError } from './config-error.ts'
 import { configWarnings } from './config-owner.ts'
 
 /** The config and what should be put right about its folders; or why there is none, in the words for who wrote it. */

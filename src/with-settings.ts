@@ -1,10 +1,10 @@
 import { createRequire } from 'node:module'
-import { basename } from 'node:path'
+import { join } from 'node:path'
 import type * as settings from './settings.ts'
 
 type Settings = typeof settings
 
-const BUNDLE = 'settings.cjs'
+const BUNDLE = join(import.meta.dirname, 'settings.cjs')
 
 /**
  * Reads with `settings.ts`, and lets go of it: bundled it is a file of its own, whose code is garbage afterwards. Nothing of
@@ -21,10 +21,9 @@ export async function withSettings<T>(read: (settings: Settings) => T | Promise<
 /** Node.js keeps what it has loaded by its path, and as a child of who asked for it. */
 function letGo(): void {
   const { cache } = createRequire(import.meta.url)
-  const path = Object.keys(cache).find((one) => basename(one) === BUNDLE)
-  const gone = path === undefined ? undefined : cache[path]
-  if (path === undefined || gone === undefined) return
-  delete cache[path]
+  const gone = cache[BUNDLE]
+  if (!gone) return
+  delete cache[BUNDLE]
   for (const loaded of Object.values(cache)) {
     const at = loaded?.children.indexOf(gone) ?? -1
     if (at >= 0) loaded?.children.splice(at, 1)

@@ -10,7 +10,7 @@ import t from 'tap'
 import { parse } from 'yaml'
 import * as z from 'zod'
 import { Config, loadConfig, parseConfig } from '../src/config.ts'
-import { ConfigError } from '../src/config-basics.ts'
+import { ConfigError } from '../src/config-error.ts'
 import { SupervisorRpc } from '../src/core/supervisor/rpc.ts'
 
 const ROOT = resolve(import.meta.dirname, '..')

@@ -44,7 +44,9 @@ export function fastStatus(argv: readonly string[]): boolean {
     socket.destroy()
   }
   socket.setTimeout(DEADLINE_MS, () =>
-    socket.destroy(new Error(`the agent gave no answer within ${DEADLINE_MS} ms`)),
+    socket.destroy(
+      new Error(`the agent gave no answer within ${DEADLINE_MS / 1000} s: it is stopped or overloaded`),
+    ),
   )
   socket.setEncoding('utf8')
   socket.on('connect', () => {

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { type AgentClient, connect } from '../client/index.ts'
 import { loadConfig } from '../config.ts'
-import { ConfigError } from '../config-basics.ts'
+import { ConfigError } from '../config-error.ts'
 import { AgentError } from '../protocol/errors.ts'
 import { localSocket, unreachableText } from './fast-status.ts'
 

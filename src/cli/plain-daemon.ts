@@ -9,7 +9,6 @@ export function plainDaemon(argv: readonly string[]): { config?: string } | null
 
 /** V8's options of the daemon; keepSmall() says why. */
 export const V8_FLAGS = [
-  '--optimize-for-size',
   '--no-sparkplug',
   '--semi-space-growth-factor=1',
   '--regexp-tier-up-ticks=100',
@@ -18,9 +17,10 @@ export const V8_FLAGS = [
 ] as const
 
 /**
- * Tells V8 that memory matters: the heap grows by small steps, so that the garbage of starting does not stay for good,
- * and there is no baseline code (1.7 MB) between what is interpreted and what is optimized; calls and fan-out are as
- * fast without it. To be called before anything is loaded; docs/performance.md has what it saves.
+ * Tells V8 that memory matters: its new space keeps its first size; there is no baseline code (1.7 MB) between what is
+ * interpreted and what is optimized, calls and fan-out are as fast without it; and code and shapes of objects that were
+ * not used between two collections are given up. To be called before anything is loaded; docs/performance.md has what
+ * it saves.
  */
 export async function keepSmall(): Promise<void> {
   const { setFlagsFromString } = await import('node:v8')

@@ -1,6 +1,6 @@
 import { CommanderError } from 'commander'
 import { ConnectionError } from '../client/index.ts'
-import { ConfigError } from '../config-basics.ts'
+import { ConfigError } from '../config-error.ts'
 import { AgentError, ERRORS, toWireError } from '../protocol/errors.ts'
 import { CLOSE } from '../protocol/limits.ts'
 import { UsageError } from './globals.ts'

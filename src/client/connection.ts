@@ -73,7 +73,13 @@ export class Connection {
       signal,
     )
     const timer = setTimeout(
-      () => this.#end(new ConnectionError('protocol', `no hello within ${HELLO_MS} ms`)),
+      () =>
+        this.#end(
+          new ConnectionError(
+            'protocol',
+            `no hello within ${HELLO_MS / 1000} s: the agent is stopped or overloaded`,
+          ),
+        ),
       HELLO_MS,
     )
     const onAbort = (): void => {

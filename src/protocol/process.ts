@@ -30,10 +30,11 @@ export type LastExit = z.infer<typeof LastExit>
 export const ProcessFlag = z.enum(['crash-loop', 'running-without-pid'])
 export type ProcessFlag = z.infer<typeof ProcessFlag>
 
+/** A row of `process.list`: thousands of values at a time, so that a check which says nothing new is left out. */
 export const Process = z.strictObject({
-  name: GivenName,
-  group: GivenName.meta({ description: 'a group of processes' }),
-  process: GivenName.meta({ description: 'its name within the group' }),
+  name: z.string().describe('`group:process`, bare when equal'),
+  group: z.string().describe('a group of processes'),
+  process: z.string().describe('its name within the group'),
   program: z.string().describe('the program it is an instance of'),
   kind: z.enum(['program', 'fcgi-program', 'eventlistener']),
   state: ProcessState,

@@ -49,6 +49,13 @@ const endings = [
     code: 2,
   },
 ]
+// it waits while the others go on
+const mute = await answering(t, 'silence')
+const unanswered = Promise.all([
+  launch(['--socket', mute, 'status']).outcome,
+  launch(['--socket', mute, 'info']).outcome,
+])
+
 for (const { it, answer, stderr, code = 4 } of endings)
   await t.test(`status says so and exits ${code} at ${it}`, async (t) => {
     const socket = await answering(t, answer)
@@ -123,11 +130,18 @@ await t.test('names and errors of others are raw in a pipe and harmless on a ter
   t.notMatch(seen.stdout, '\u001b[31m')
 })
 
-/** A socket that answers each connection with that text and closes it. */
+await t.test('an agent that hangs is said to, within ten seconds', async (t) => {
+  const [status, info] = await unanswered
+  t.match(status, { code: 4, stdout: '', stderr: /no answer within 10 s: .*stopped or overloaded/ })
+  t.match(info, { code: 4, stdout: '', stderr: /no hello within 10 s: .*stopped or overloaded/ })
+})
+
+/** A socket that answers each connection with that text and closes it, or says nothing at all. */
 async function answering(t: { teardown(task: () => unknown): void }, text: string | null): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), 'sa-fast-'))
   const server = createServer((socket) => {
     if (text === null) socket.destroy()
+    else if (text === 'silence') socket.resume()
     else socket.once('data', () => socket.end(text))
   })
   const path = join(folder, 'agent.sock')

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { loadDaemonConfig } from '../../config.ts'
-import { DEFAULT_CONFIG } from '../../config-basics.ts'
 import { configWarnings } from '../../config-owner.ts'
+import { DEFAULT_CONFIG } from '../../config-path.ts'
 import type { Globals } from '../globals.ts'
 
 /** Reads the config file as the daemon does. @returns 0; a wrong file rejects with ConfigError */

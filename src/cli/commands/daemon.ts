@@ -1,4 +1,4 @@
-import { DEFAULT_CONFIG } from '../../config-basics.ts'
+import { DEFAULT_CONFIG } from '../../config-path.ts'
 import { notifySystemd } from '../../core/host/systemd.ts'
 import { startDaemon } from '../../daemon.ts'
 import { createLogger } from '../../logger.ts'

@@ -1,6 +1,7 @@
 import { type Config, loadConfig } from '../../config.ts'
-import { ConfigError, DEFAULT_CONFIG } from '../../config-basics.ts'
+import { ConfigError } from '../../config-error.ts'
 import { configWarnings } from '../../config-owner.ts'
+import { DEFAULT_CONFIG } from '../../config-path.ts'
 import { LOCAL_ADMIN } from '../../core/access/local-principals.ts'
 import type { Check, Fault } from '../../core/doctor/check.ts'
 import { hostChecks } from '../../core/doctor/index.ts'

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { loadConfig } from '../../config.ts'
-import { DEFAULT_CONFIG } from '../../config-basics.ts'
+import { DEFAULT_CONFIG } from '../../config-path.ts'
 import { writeFileAtomic } from '../../lib/atomic-file.ts'
 import type { Globals } from '../globals.ts'
 import { removeHost } from './init-remove.ts'

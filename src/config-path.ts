@@ -1,0 +1,1 @@
+export const DEFAULT_CONFIG = '/etc/supervisor-agent/config.yaml'
