@@ -4,6 +4,8 @@ import { Agent, request } from 'node:http'
 import { connect } from 'node:net'
 import { WebSocket } from 'ws'
 
+const NEWLINE = 0x0a
+
 /** Sends one JSON-RPC request and resolves with the answer as text, unparsed. */
 export interface Asker {
   ask(method: string, params?: Record<string, unknown>): Promise<string>
@@ -16,11 +18,11 @@ export async function localAsker(path: string): Promise<Asker> {
   await once(socket, 'connect')
   let pending: { prefix: string; resolve: (text: string) => void } | null = null
   let ids = 0
-  let pieces: string[] = []
-  socket.setEncoding('utf8').on('data', (chunk: string) => {
+  let pieces: Buffer[] = []
+  socket.on('data', (chunk: Buffer) => {
     pieces.push(chunk)
-    if (!chunk.endsWith('\n')) return
-    const text = pieces.join('')
+    if (chunk.at(-1) !== NEWLINE) return
+    const text = Buffer.concat(pieces).toString()
     pieces = []
     if (pending?.prefix !== undefined && text.includes(pending.prefix)) pending.resolve(text)
   })
