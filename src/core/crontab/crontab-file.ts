@@ -1,5 +1,5 @@
 // Crontabs as they lie in the spool of cron: `crontab -l` of Debian's cron leaves lines away and changes bytes.
-import { constants, existsSync } from 'node:fs'
+import { type BigIntStats, constants, existsSync, lstatSync } from 'node:fs'
 import { open, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { userProblem } from './entry-text.ts'
@@ -13,6 +13,8 @@ const BYTES_MAX = 32 * 1024 * 1024
 export interface CrontabFile {
   bytes: Buffer
   mtimeMs: number
+  /** Another one after each write: that is a rename, and an inode's number may come back. */
+  version: string
 }
 
 export class CrontabFiles {
@@ -38,13 +40,23 @@ export class CrontabFiles {
     })
     if (file === null) return null
     try {
-      const stat = await file.stat()
+      const stat = await file.stat({ bigint: true })
       if (!stat.isFile()) throw new Error(`${path} is no plain file`)
       if (stat.size > BYTES_MAX) throw new Error(`${path} is larger than ${BYTES_MAX} bytes`)
-      return { bytes: await file.readFile(), mtimeMs: stat.mtimeMs }
+      return {
+        bytes: await file.readFile(),
+        mtimeMs: Number(stat.mtimeNs / 1000n) / 1000,
+        version: versionOf(stat),
+      }
     } finally {
       await file.close()
     }
+  }
+
+  /** Whether that user's crontab is the one that was read, told at once: nothing else of ours comes between. */
+  isStill(user: string, file: CrontabFile | null): boolean {
+    const stat = lstatSync(join(this.folder, user), { bigint: true, throwIfNoEntry: false })
+    return (stat ? versionOf(stat) : null) === (file?.version ?? null)
   }
 
   /** Everybody who has one, by name. */
@@ -59,6 +71,10 @@ export class CrontabFiles {
       .filter((name) => !name.startsWith('tmp.'))
       .toSorted()
   }
+}
+
+function versionOf({ ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
+  return [ino, size, mtimeNs, ctimeNs].join(':')
 }
 
 function isMissing(error: unknown): boolean {

@@ -1,6 +1,7 @@
 // Crontabs read as they lie there and written through `crontab`, by one task at a time for each user. There is no lock
 // that others know of: what lies there is compared just before the write and looked at again after it.
 import { watch } from 'node:fs'
+import { setImmediate } from 'node:timers/promises'
 import { KeyedMutex } from '../../lib/keyed-mutex.ts'
 import { sleep } from '../../lib/sleep.ts'
 import { AgentError } from '../../protocol/errors.ts'
@@ -13,8 +14,6 @@ import { installObstacles } from './table-limits.ts'
 const ATTEMPTS = 20
 /** Clocks of files are some milliseconds behind. */
 const COARSE_MS = 15
-/** How long inotify may take to tell of our own write. */
-const TOLD_MS = 100
 
 /** What a write came to. */
 export interface Written {
@@ -84,8 +83,8 @@ export class CrontabStore {
         throw unavailable('refused', `the crontab of ${user} cannot be written: ${obstacle}`, { user })
       await this.#nextSecond(user, before)
       if (before) await keep(before.bytes)
-      if (!isSame(before, await files.read(user))) continue
-      const isRace = await this.#install(user, bytes)
+      const isRace = await this.#install(user, bytes, before)
+      if (isRace === null) continue
       const after = tableOf(await files.read(user))
       const isOurs = after.bytesToInstall(flavour).equals(bytes)
       return { before: before?.bytes ?? null, table: after, isChanged: true, isRace: isRace || !isOurs }
@@ -93,11 +92,15 @@ export class CrontabStore {
     throw unavailable('busy', `somebody else writes the crontab of ${user} all the time`, { user })
   }
 
-  /** @returns whether it was written more than once while we wrote it */
-  async #install(user: string, bytes: Buffer): Promise<boolean> {
+  /**
+   * Counting begins before the last look, and nothing is waited for between that look and `crontab`.
+   * @returns whether it was written more than once while we wrote it; null when it is not the one that was read
+   */
+  async #install(user: string, bytes: Buffer, before: CrontabFile | null): Promise<boolean | null> {
     const { files, command } = this.#deps
     const counter = new RenameCounter(files.folder, user)
     try {
+      if (!files.isStill(user, before)) return null
       if (bytes.length === 0) await command.remove(user)
       else await command.install(user, bytes)
       this.#writtenMs.set(user, Date.now())
@@ -133,34 +136,20 @@ function tableOf(file: CrontabFile | null): CrontabTable {
   return CrontabTable.parse(file?.bytes ?? Buffer.alloc(0))
 }
 
-function isSame(a: CrontabFile | null, b: CrontabFile | null): boolean {
-  if (a === null || b === null) return a === b
-  return a.mtimeMs === b.mtimeMs && a.bytes.equals(b.bytes)
-}
-
 /** How often a crontab is put in place: each write is one rename. Counts none where nothing can be watched. */
 class RenameCounter {
   #count = 0
-  #onCount: (() => void) | null = null
   readonly #watcher: ReturnType<typeof watch> | null
 
   constructor(folder: string, name: string) {
     this.#watcher = watching(folder, (type, changed) => {
-      if (type !== 'rename' || changed !== name) return
-      this.#count++
-      this.#onCount?.()
+      if (type === 'rename' && changed === name) this.#count++
     })
   }
 
-  /** Waits for the news of our own write. */
+  /** With all that the kernel holds ready by now: whatever is waiting is read within one turn of the event loop. */
   async settled(): Promise<number> {
-    if (this.#count === 0 && this.#watcher)
-      await Promise.race([
-        new Promise<void>((resolve) => {
-          this.#onCount = resolve
-        }),
-        sleep(TOLD_MS),
-      ])
+    for (let turn = 0; turn < 2; turn++) await setImmediate()
     return this.#count
   }
 

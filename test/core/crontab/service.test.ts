@@ -345,7 +345,7 @@ await t.test(
 )
 
 await t.test('two calls at once, and a person who writes all the time', { skip }, async (t) => {
-  const { host, put, body, events, service } = await crontabs(t)
+  const { host, put, body, events, service, stack } = await crontabs(t)
   const names = ['One', 'Two', 'Three']
   const seconds = new Set<number>()
   const spool = host.inside('/var/spool/cron/crontabs/alice')
@@ -377,12 +377,13 @@ await t.test('two calls at once, and a person who writes all the time', { skip }
   for (let i = 0; i < 3; i++) made.push((await put({ name: `Beside ${i}` })).id)
   over.abort()
   await person
+  // one who read before our last write and wrote after it is seen at the next look
+  await stack.drift.sweep()
   const lines = readFileSync(log, 'utf8').split('\n').filter(Boolean)
   const lost = [...lines, ...made].filter((text) => !body()?.includes(text))
   const races = events('crontab.drift')
   t.ok(
-    lost.length === 0 || races.length > 0,
-    `${lost.length} of ${lines.length + made.length} lost, ${races.length} told`,
+    lost.length <= races.length * 2,
+    `${lost.length} of ${lines.length + made.length} lost (${lost.join(' ')}), ${races.length} told`,
   )
-  t.ok(lost.length <= races.length * 2, 'no more than the races that were told')
 })
