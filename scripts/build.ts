@@ -13,6 +13,7 @@ const BUNDLES = {
   cli: 'src/cli/run.ts',
   daemon: 'src/cli/commands/daemon.ts',
   settings: 'src/settings.ts',
+  host: 'src/cli/host-commands.ts',
 }
 /** Of node-cron alone; see the file. */
 const UTC = {
@@ -62,7 +63,10 @@ rmSync(resolve(root, 'dist'), { recursive: true, force: true })
 mkdirSync(resolve(root, 'dist'))
 await Promise.all([
   build({ ...command, entryPoints: { agent: 'src/main.ts' }, banner: { js: '#!/usr/bin/env node' } }),
-  build({ ...command, entryPoints: { cli: BUNDLES.cli }, banner: { js: bundleUrl } }),
+  build({ ...command, entryPoints: { cli: BUNDLES.cli }, banner: { js: bundleUrl }, metafile: true }).then(
+    expectNoYaml,
+  ),
+  build({ ...command, entryPoints: { host: BUNDLES.host }, banner: { js: bundleUrl } }),
   build({ ...command, entryPoints: { settings: BUNDLES.settings } }),
   build({
     ...command,
@@ -72,7 +76,7 @@ await Promise.all([
     define: { ...command.define, ...UTC.define },
     banner: { js: bundleUrl },
     metafile: true,
-  }).then(({ metafile }) => expectNoYaml(metafile)),
+  }).then(expectNoYaml),
   build({
     ...shared,
     define,
@@ -100,8 +104,10 @@ chmodSync(resolve(root, 'dist/agent.cjs'), 0o755)
 copyFileSync(resolve(root, 'config.example.yaml'), resolve(root, 'dist/config.example.yaml'))
 cpSync(resolve(root, 'assets'), resolve(root, 'dist/assets'), { recursive: true })
 
-/** What the daemon needs once is not in what it keeps. @throws {Error} */
-function expectNoYaml({ inputs }: Metafile): void {
+/** What the daemon needs once, and most commands never, is in a bundle of its own. @throws {Error} */
+function expectNoYaml({ metafile: { inputs, outputs } }: { metafile: Metafile }): void {
   if (Object.keys(inputs).some((path) => path.includes('node_modules/yaml/')))
-    throw new Error('the YAML package is in daemon.cjs: its settings are read by withSettings() alone')
+    throw new Error(
+      `the YAML package is in ${Object.keys(outputs).join()}: it is reached by withSettings() alone`,
+    )
 }

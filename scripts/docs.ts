@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import * as z from 'zod'
-import { buildProgram } from '../src/cli/run.ts'
+import { wholeProgram } from '../src/cli/run.ts'
 import { Config } from '../src/config.ts'
 import { METHODS } from '../src/methods/index.ts'
 import { TokenView } from '../src/methods/token.ts'
@@ -343,7 +343,7 @@ function render(): string {
     '## Config file\n',
     configSection(),
     '## Command line\n',
-    commandSection(buildProgram(() => undefined)),
+    commandSection(wholeProgram()),
   ].join('\n')
 }
 

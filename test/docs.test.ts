@@ -8,7 +8,7 @@ import { transform } from 'esbuild'
 import t from 'tap'
 import { parse as parseYaml } from 'yaml'
 import type * as z from 'zod'
-import { buildProgram } from '../src/cli/run.ts'
+import { wholeProgram } from '../src/cli/run.ts'
 import { Config, parseConfig } from '../src/config.ts'
 import { METHODS } from '../src/methods/index.ts'
 import { EVENTS, WireEvent } from '../src/protocol/events.ts'
@@ -113,7 +113,7 @@ async function whyNotCommand(args: readonly string[]): Promise<string | null> {
     if (command.commands.length === 0) command.action(() => undefined)
     for (const child of command.commands) calm(child)
   }
-  const program = buildProgram(() => undefined)
+  const program = wholeProgram()
   calm(program)
   try {
     await program.parseAsync([...args], { from: 'user' })
@@ -169,7 +169,7 @@ await t.test('every command of inline code exists', async (t) => {
       const found = plain.reduce<Command | undefined>(
         (at, word) =>
           at && at.commands.length > 0 ? at.commands.find((child) => child.name() === word) : at,
-        buildProgram(() => undefined),
+        wholeProgram(),
       )
       t.ok(found, `${name}: ${line}`)
     }

@@ -68,7 +68,7 @@ export async function startSupervisord(options: SupervisordOptions): Promise<Sup
 
 /** The bundle as built last: a copy, so that a build meanwhile changes nothing. */
 export async function copyBundle(): Promise<string> {
-  const files = ['agent.cjs', 'cli.cjs', 'daemon.cjs', 'settings.cjs', 'assets/event-listener.py']
+  const files = ['agent.cjs', 'cli.cjs', 'daemon.cjs', 'settings.cjs', 'host.cjs', 'assets/event-listener.py']
   await until(() => files.every((file) => existsSync(join(DIST, file))), 'dist/ to be there: npm run build')
   const folder = mkdtempSync(join(tmpdir(), 'bench-dist-'))
   atEnd(() => rmSync(folder, { recursive: true, force: true }))

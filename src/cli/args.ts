@@ -5,6 +5,7 @@ import { METHODS } from '../methods/index.ts'
 import { jsonSchema } from '../methods/openrpc.ts'
 import type { CliSpec } from '../protocol/method.ts'
 import { FROM_FILE, pair, plain, variablesIn, withBody } from './body.ts'
+import { makeLate, withLateCommands } from './late-commands.ts'
 import { ENTRY_TIMEOUT } from './own-flags.ts'
 
 interface Property {
@@ -46,14 +47,21 @@ export function addSetCommand(program: Command, call: CallMethod): void {
   )
 }
 
-function addMethodCommand(
-  program: Command,
-  {
-    name,
-    summary,
-    cli,
-    isPartial = false,
-  }: { name: MethodName; summary: string; cli: CliSpec; isPartial?: boolean },
+interface MethodCommand {
+  name: MethodName
+  summary: string
+  cli: CliSpec
+  isPartial?: boolean
+}
+
+function addMethodCommand(program: Command, spec: MethodCommand, call: CallMethod): void {
+  const command = commandAt(program, spec.cli.command).description(spec.summary)
+  makeLate(command, () => makeMethodCommand(command, spec, call))
+}
+
+function makeMethodCommand(
+  command: Command,
+  { name, cli, isPartial = false }: MethodCommand,
   call: CallMethod,
 ): void {
   const schema = jsonSchema(METHODS[name].params) as Property
@@ -62,7 +70,6 @@ function addMethodCommand(
   const properties = { ...body?.properties, ...own }
   const needed = isPartial ? [] : (body?.required ?? [])
   const required = [...(schema.required ?? []), ...(isPartial ? (cli.positional ?? []) : needed)]
-  const command = commandAt(program, cli.command).description(summary)
   const positional = cli.positional ?? []
   for (const key of positional) command.argument(argumentOf(key, properties[key], required.includes(key)))
   for (const [key, property] of Object.entries(properties))
@@ -104,7 +111,7 @@ function addMethodCommand(
       name,
       cli.body === undefined
         ? params
-        : withBody(params, {
+        : await withBody(params, {
             body: cli.body,
             own: Object.keys(own),
             file: typeof file === 'string' ? file : undefined,
@@ -130,6 +137,7 @@ export function commandAt(program: Command, words: string): Command {
     const known = parent.commands.find((command) => command.name() === word)
     if (known) return known
     const made = parent.command(word)
+    withLateCommands(made)
     if (GROUPS[word]) made.description(GROUPS[word])
     return made
   }, program)

@@ -1,6 +1,6 @@
 // A parameter that is an object of its own, such as the definition of a program: from flags, or as a file.
 import { readFileSync } from 'node:fs'
-import { parse } from 'yaml'
+import { withSettings } from '../with-settings.ts'
 import { UsageError } from './globals.ts'
 
 /** Fields whose values are no business of a process list: they come from a file of `NAME=value` lines. */
@@ -11,11 +11,11 @@ export const FROM_FILE: ReadonlySet<string> = new Set(['environment', 'env'])
  * @param given what the command line says, fields and parameters mixed
  * @param own the parameters beside the body
  */
-export function withBody(
+export async function withBody(
   given: Record<string, unknown>,
   { body, own, file }: { body: string; own: readonly string[]; file: string | undefined },
-): Record<string, unknown> {
-  const fields: Record<string, unknown> = file === undefined ? {} : objectIn(file)
+): Promise<Record<string, unknown>> {
+  const fields: Record<string, unknown> = file === undefined ? {} : await objectIn(file)
   const params: Record<string, unknown> = {}
   for (const [name, value] of Object.entries(given)) {
     if (own.includes(name)) params[name] = value
@@ -57,10 +57,11 @@ export function variablesIn(path: string): Record<string, string> {
   return variables
 }
 
-function objectIn(path: string): Record<string, unknown> {
+async function objectIn(path: string): Promise<Record<string, unknown>> {
   let value: unknown
   try {
-    value = parse(textOf(path))
+    const text = textOf(path)
+    value = await withSettings(({ readBody }) => readBody(text))
   } catch (error) {
     throw new UsageError(`${path}: ${error instanceof Error ? error.message : String(error)}`)
   }

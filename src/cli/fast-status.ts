@@ -6,7 +6,7 @@ import { ageRemark, renderStatus, type StatusList, statusExit } from './status-t
 import { forReader, harmless } from './text.ts'
 
 const CONFIG = '/etc/supervisor-agent/config.yaml'
-const RUN_DIR = '/run/supervisor-agent'
+export const RUN_DIR = '/run/supervisor-agent'
 const DEADLINE_MS = 10_000
 /** Another folder than the usual one, in whichever way of YAML. */
 const NAMES_RUN_DIR = /\brunDir['"]?\s*:(?!\s*['"]?\/run\/supervisor-agent['"]?\s*(?:[#,}]|$))/m
@@ -137,7 +137,7 @@ function plainStatus(argv: readonly string[]): Wish | null {
 }
 
 /** True when the config puts the sockets elsewhere; reading it whole is the full command line's work. */
-function movesRunDir(): boolean {
+export function movesRunDir(): boolean {
   try {
     return NAMES_RUN_DIR.test(readFileSync(CONFIG, 'utf8'))
   } catch {

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { type AgentClient, connect } from '../client/index.ts'
-import { loadConfig } from '../config.ts'
 import { ConfigError } from '../config-error.ts'
 import { AgentError } from '../protocol/errors.ts'
-import { localSocket, unreachableText } from './fast-status.ts'
+import { withSettings } from '../with-settings.ts'
+import { localSocket, movesRunDir, RUN_DIR, unreachableText } from './fast-status.ts'
 
 /** Options that every command takes. */
 export interface Globals {
@@ -60,7 +60,7 @@ async function dial(
     const ca = globals.ca === undefined ? {} : { ca: textOf('--ca', globals.ca) }
     return await connect({ url: globals.url, token, ...ca, ...options })
   }
-  const path = globals.socket ?? localSocket(runDirOf(globals))
+  const path = globals.socket ?? localSocket(await runDirOf(globals))
   try {
     return await connect({ url: `unix://${path}`, ...options })
   } catch (error) {
@@ -78,14 +78,14 @@ function textOf(option: string, path: string): string {
   }
 }
 
-function runDirOf({ config }: Globals): string {
-  try {
-    return loadConfig(config).listen.runDir
-  } catch (error) {
-    // a config that is root's alone says nothing to others: the usual place
-    if (config === undefined && error instanceof ConfigError) return '/run/supervisor-agent'
-    throw error
-  }
+/** Where the sockets are; the config is read whole only when it may say so. */
+async function runDirOf({ config }: Globals): Promise<string> {
+  if (config === undefined && !movesRunDir()) return RUN_DIR
+  const read = await withSettings(({ readRunDir }) => readRunDir(config))
+  if ('runDir' in read) return read.runDir
+  // a config that is root's alone says nothing to others: the usual place
+  if (config === undefined) return RUN_DIR
+  throw new ConfigError(read.problem)
 }
 
 function causeWithCode(error: unknown): NodeJS.ErrnoException | null {

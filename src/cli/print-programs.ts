@@ -1,7 +1,6 @@
 // How programs look on a terminal.
-
-import { stringify } from 'yaml'
 import type { ResultOf } from '../methods/index.ts'
+import { withSettings } from '../with-settings.ts'
 import { paint } from './paint.ts'
 import { presetText } from './print-presets.ts'
 import { harmless, table } from './text.ts'
@@ -25,7 +24,8 @@ export const programPrinters = {
         file,
       ]),
     ),
-  'program.get': ({ program }: ResultOf<'program.get'>) => {
+  'program.get': async ({ program }: ResultOf<'program.get'>) => {
+    const yaml = await withSettings(({ writeYaml }) => writeYaml(definition))
     const { definition, instances, ...rest } = program
     const head = [
       `${rest.name}: ${rest.running} of ${rest.processes} running, ${rest.source}, ${rest.file}`,
@@ -35,7 +35,7 @@ export const programPrinters = {
       ({ name, state, pid }) => `  ${name}  ${state}${pid === null ? '' : `  pid ${pid}`}`,
     )
     const notes = rest.warnings.map((text) => `note: ${text}`)
-    return `${[...head, ...states, ...notes].map(harmless).join('\n')}\n\n${lines(stringify(definition))}`
+    return `${[...head, ...states, ...notes].map(harmless).join('\n')}\n\n${lines(yaml)}`
   },
   'program.presets': ({ presets }: ResultOf<'program.presets'>) =>
     presets.length === 1 || presets.some(({ stanza }) => stanza !== undefined)

@@ -7,7 +7,7 @@ import { runPrinters } from './print-runs.ts'
 import { renderStatus } from './status-table.ts'
 import { forReader, harmless, table } from './text.ts'
 
-type Printer<M extends MethodName> = (result: ResultOf<M>) => string
+type Printer<M extends MethodName> = (result: ResultOf<M>) => string | Promise<string>
 
 const results = ({ results: rows }: ResultOf<'process.start'>): string =>
   rows
@@ -141,9 +141,9 @@ const PRINTERS: { [M in MethodName]?: Printer<M> } = {
 }
 
 /** A result as text for people. */
-export function print(method: MethodName, result: Record<string, unknown>): string {
-  const printer = PRINTERS[method] as ((result: Record<string, unknown>) => string) | undefined
-  return printer ? printer(result) : `${JSON.stringify(result, null, 2)}\n`
+export async function print(method: MethodName, result: Record<string, unknown>): Promise<string> {
+  const printer = PRINTERS[method] as Printer<never> | undefined
+  return printer ? await printer(result as never) : `${JSON.stringify(result, null, 2)}\n`
 }
 
 function panelText({ state, since, lastClose }: ResultOf<'agent.info'>['panel']): string {

@@ -5,6 +5,8 @@ import { agentVersion } from '../version.ts'
 import { addMethodCommands, addSetCommand, type CallMethod, commandAt, wholeNumber } from './args.ts'
 import { completionScript } from './commands/completion.ts'
 import { deadlineOf, type Globals, openClient } from './globals.ts'
+import type { runOnHost } from './host-commands.ts'
+import { madeWhole, withLateCommands } from './late-commands.ts'
 import { withOwnFlags } from './own-flags.ts'
 import { print } from './print.ts'
 import { showProgress } from './progress.ts'
@@ -24,7 +26,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     throw error
   })
   let status = 0
-  const program = buildProgram((code) => {
+  const program = buildProgram(wantsJson(argv), (code) => {
     status = code
   })
   try {
@@ -35,8 +37,15 @@ export async function run(argv: readonly string[]): Promise<number> {
   }
 }
 
+/** The command line with all that its commands take, to be shown. */
+export function wholeProgram(): Command {
+  return madeWhole(buildProgram(false, () => undefined))
+}
+
 /** The command line as commander knows it; `done` gets the exit status of what ran. */
-export function buildProgram(done: (status: number) => void): Command {
+function buildProgram(isJson: boolean, done: (status: number) => void): Command {
+  const version = agentVersion()
+  const versionText = isJson ? JSON.stringify({ version }) : version
   const program = new Command('agent')
     .description('Drives supervisord on this host, or on another with --url.')
     .option('--config <file>', 'the config file')
@@ -48,10 +57,12 @@ export function buildProgram(done: (status: number) => void): Command {
     .option('--timeout-ms <n>', 'longest wait for an answer, or for each process', deadline)
     .option('--no-color', 'no colour (NO_COLOR does the same)')
     .option('-q, --quiet', 'print no remarks')
+    .version(versionText, '--version', 'print the version')
     .exitOverride()
     .showHelpAfterError('(agent --help, or agent COMMAND --help)')
     .addHelpText('after', EXITS)
   program.configureHelp({ showGlobalOptions: false })
+  withLateCommands(program)
   const globals = (): Globals => program.opts<Globals>()
   program.hook('preAction', () => {
     if (globals().color === false) process.env['NO_COLOR'] = '1'
@@ -62,6 +73,9 @@ export function buildProgram(done: (status: number) => void): Command {
   addSetCommand(program, async (_method, given) =>
     (await import('./commands/cron-set.ts')).setEntry(given, { globals: globals(), call }),
   )
+
+  const onHost = async (task: Parameters<typeof runOnHost>[0]) =>
+    done(await (await import('./host-commands.ts')).runOnHost(task, globals()))
 
   program
     .command('logs <select...>')
@@ -92,11 +106,11 @@ export function buildProgram(done: (status: number) => void): Command {
     .option('--users <users>', 'system users that its programs may run as', list)
     .option('--expires-at <time>', 'ISO 8601 in UTC')
     .action(async (name: string, options: object) =>
-      done(await (await import('./commands/token-create.ts')).createToken(name, options, globals())),
+      onHost(({ createToken }) => createToken(name, options, globals())),
     )
   commandAt(program, 'audit verify')
     .description('Find an edited, removed, reordered or truncated record; needs no running agent.')
-    .action(async () => done(await (await import('./commands/audit-verify.ts')).verifyCommand(globals())))
+    .action(async () => onHost(({ verifyCommand }) => verifyCommand(globals())))
   commandAt(program, 'policy explain')
     .description('Say what would happen with a call, and which rule decides: policy explain -- METHOD JSON.')
     .argument('<method>')
@@ -108,9 +122,7 @@ export function buildProgram(done: (status: number) => void): Command {
     .command('doctor')
     .description('Look for what is wrong on this host, and say what cures it; needs no running agent.')
     .option('-v, --verbose', 'print what is well too')
-    .action(async (options: object) =>
-      done(await (await import('./commands/doctor.ts')).doctorCommand(options, globals())),
-    )
+    .action(async (options: object) => onHost(({ doctorCommand }) => doctorCommand(options, globals())))
   program
     .command('init')
     .description('Make this host ready: config, folders, event listener in supervisord.')
@@ -118,18 +130,14 @@ export function buildProgram(done: (status: number) => void): Command {
       '--remove',
       'give crontab entries back to their users, take the event listener out of supervisord',
     )
-    .action(async (options: object) =>
-      done(await (await import('./commands/init.ts')).initCommand(options, globals())),
-    )
+    .action(async (options: object) => onHost(({ initCommand }) => initCommand(options, globals())))
   for (const verb of ['install', 'remove', 'status'] as const)
     commandAt(program, `listener ${verb}`)
       .description(LISTENER[verb])
-      .action(async () =>
-        done(await (await import('./commands/listener.ts')).listenerCommand(verb, globals())),
-      )
+      .action(async () => onHost(({ listenerCommand }) => listenerCommand(verb, globals())))
   commandAt(program, 'config check')
     .description('Read the config file and say what is wrong with it.')
-    .action(async () => done(await (await import('./commands/config-check.ts')).checkConfig(globals())))
+    .action(async () => onHost(({ checkConfig }) => checkConfig(globals())))
   program
     .command('daemon')
     .description('Run the agent in the foreground, as the systemd service does.')
@@ -137,15 +145,12 @@ export function buildProgram(done: (status: number) => void): Command {
   program
     .command('version')
     .description('Print the version.')
-    .action(() => {
-      const version = agentVersion()
-      process.stdout.write(globals().json ? `${JSON.stringify({ version })}\n` : `${version}\n`)
-    })
+    .action(() => void process.stdout.write(`${versionText}\n`))
   program
     .command('completion <shell>')
     .description('Print a completion script for bash, zsh or fish.')
     .action((shell: string) => {
-      const script = completionScript(program, shell)
+      const script = completionScript(madeWhole(program), shell)
       process.stdout.write(globals().json ? `${JSON.stringify({ shell, script })}\n` : script)
     })
   return program
@@ -179,7 +184,7 @@ async function callMethod(
       onProgress: progress.update,
     })
     progress.end()
-    process.stdout.write(globals.json ? `${JSON.stringify(result)}\n` : print(method, result))
+    process.stdout.write(globals.json ? `${JSON.stringify(result)}\n` : await print(method, result))
     if (!globals.json && !globals.quiet) tellRemarks(method, result)
     return exitOf(method, result)
   } catch (error) {

@@ -1,6 +1,6 @@
 // `supervisor-agent/client` in Node.
 import { type AgentClient, openClient, type SharedOptions } from './client.ts'
-import { dialWebSocket, type NodeDialOptions } from './dial-node.ts'
+import type { NodeDialOptions } from './dial-node.ts'
 import { dialUnix, isUnixUrl } from './dial-unix.ts'
 
 export type { MethodName, ParamsOf, ResultOf } from '../methods/index.ts'
@@ -23,6 +23,9 @@ export interface ConnectOptions extends NodeDialOptions, SharedOptions {}
  * @throws {ConnectionError} when the first attempt fails, with the `status` of a refusal; the signal's reason
  */
 export async function connect(options: ConnectOptions): Promise<AgentClient> {
-  const dial = isUnixUrl(options.url) ? dialUnix(options.url) : dialWebSocket(options)
+  // `ws` and what it needs of Node.js take longer to load than a call on the unix socket takes
+  const dial = isUnixUrl(options.url)
+    ? dialUnix(options.url)
+    : (await import('./dial-node.ts')).dialWebSocket(options)
   return await openClient(dial, options)
 }

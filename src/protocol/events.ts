@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import { madeOnce } from '../lib/made-once.ts'
 import { EntryId, EntryRevision, Run } from './entry.ts'
 import { GivenName, Instant } from './names.ts'
 import { ProcessState, SignalName } from './process.ts'
@@ -10,8 +11,9 @@ interface EventSpec {
   payload: z.ZodType
 }
 
-function event<P extends z.ZodType>(summary: string, payload: P): { summary: string; payload: P } {
-  return { summary, payload }
+/** The schema of what it carries is made when it is first asked for: a daemon asks never. */
+function event<P extends z.ZodType>(summary: string, payload: () => P): { summary: string; payload: P } {
+  return madeOnce({ summary }, 'payload', payload)
 }
 
 export const SupervisorState = z.enum(['running', 'restarting', 'shutdown', 'unreachable'])
@@ -19,8 +21,7 @@ export type SupervisorState = z.infer<typeof SupervisorState>
 
 /** Every event type. The key is the name on the wire. */
 export const EVENTS = {
-  'process.state': event(
-    'A process changed state.',
+  'process.state': event('A process changed state.', () =>
     z.strictObject({
       process: GivenName,
       program: z.string(),
@@ -39,24 +40,19 @@ export const EVENTS = {
         .describe('found by comparison, not told by supervisord: steps in between may be missing'),
     }),
   ),
-  'process.added': event(
-    'A process appeared in supervisord.',
+  'process.added': event('A process appeared in supervisord.', () =>
     z.strictObject({ process: GivenName, program: z.string(), group: GivenName }),
   ),
-  'process.removed': event(
-    'A process left supervisord.',
+  'process.removed': event('A process left supervisord.', () =>
     z.strictObject({ process: GivenName, program: z.string(), group: GivenName }),
   ),
-  'supervisor.state': event(
-    'supervisord came, went, or could no longer be asked.',
+  'supervisor.state': event('supervisord came, went, or could no longer be asked.', () =>
     z.strictObject({ state: SupervisorState, reason: z.string().optional() }),
   ),
-  'program.applied': event(
-    'A program was created or changed, and came up.',
+  'program.applied': event('A program was created or changed, and came up.', () =>
     z.strictObject({ program: z.string(), action: z.string(), revision: Revision }),
   ),
-  'program.rolledBack': event(
-    'A change of a program did not hold, and what was before is back.',
+  'program.rolledBack': event('A change of a program did not hold, and what was before is back.', () =>
     z.strictObject({
       program: z.string(),
       action: z.string(),
@@ -64,8 +60,7 @@ export const EVENTS = {
       logTail: z.string().optional().describe('end of the log of what did not come up; needs `logs`'),
     }),
   ),
-  'program.drift': event(
-    'Somebody edited the file of a managed program.',
+  'program.drift': event('Somebody edited the file of a managed program.', () =>
     z.strictObject({
       program: z.string(),
       file: z.string(),
@@ -73,9 +68,8 @@ export const EVENTS = {
       diff: z.string().optional().describe('against what the agent wrote; needs `program`'),
     }),
   ),
-  'program.removed': event('A program was deleted.', z.strictObject({ program: z.string() })),
-  'crontab.changed': event(
-    'The agent wrote a crontab.',
+  'program.removed': event('A program was deleted.', () => z.strictObject({ program: z.string() })),
+  'crontab.changed': event('The agent wrote a crontab.', () =>
     z.strictObject({
       user: z.string(),
       action: z.string(),
@@ -85,32 +79,30 @@ export const EVENTS = {
   ),
   'crontab.drift': event(
     'Somebody else changed the block of managed entries in a crontab, or wrote it at the same moment.',
-    z.strictObject({
-      user: z.string(),
-      kind: z
-        .enum(['edited', 'missing', 'damaged', 'covered', 'race'])
-        .describe(
-          'covered: lines above the block set variables for its jobs; race: two wrote within a few milliseconds, and a line of the other one may be lost',
-        ),
-      restored: z.boolean().describe('put back, as `policy.cronDrift: enforce` asks'),
-      diff: z.string().optional().describe('against what the agent wrote; needs `cron` and that user'),
-    }),
+    () =>
+      z.strictObject({
+        user: z.string(),
+        kind: z
+          .enum(['edited', 'missing', 'damaged', 'covered', 'race'])
+          .describe(
+            'covered: lines above the block set variables for its jobs; race: two wrote within a few milliseconds, and a line of the other one may be lost',
+          ),
+        restored: z.boolean().describe('put back, as `policy.cronDrift: enforce` asks'),
+        diff: z.string().optional().describe('against what the agent wrote; needs `cron` and that user'),
+      }),
   ),
-  'crontab.started': event(
-    'A run of a managed crontab entry began.',
+  'crontab.started': event('A run of a managed crontab entry began.', () =>
     Run.pick({ run: true, id: true, startedAt: true, byHand: true }).extend({ user: z.string() }),
   ),
-  'crontab.finished': event(
-    'A run of a managed crontab entry ended, or was skipped.',
+  'crontab.finished': event('A run of a managed crontab entry ended, or was skipped.', () =>
     Run.omit({ output: true, masked: true }).extend({ user: z.string() }),
   ),
-  'crontab.missed': event(
-    'A run of a managed crontab entry was due, and cron did not start it.',
+  'crontab.missed': event('A run of a managed crontab entry was due, and cron did not start it.', () =>
     Run.pick({ run: true, id: true }).extend({ user: z.string(), dueAt: Instant }),
   ),
-  'agent.started': event('The agent started.', z.strictObject({ version: z.string() })),
-  'agent.stopping': event('The agent is stopping.', z.strictObject({ reason: z.string() })),
-  'token.revoked': event('A token was revoked or removed.', z.strictObject({ token: z.string() })),
+  'agent.started': event('The agent started.', () => z.strictObject({ version: z.string() })),
+  'agent.stopping': event('The agent is stopping.', () => z.strictObject({ reason: z.string() })),
+  'token.revoked': event('A token was revoked or removed.', () => z.strictObject({ token: z.string() })),
 } as const satisfies Record<string, EventSpec>
 
 /** Fields of payloads that only those see who have the scope. */

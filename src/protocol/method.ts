@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import { madeOnce, onlyOnce } from '../lib/made-once.ts'
 import type { ErrorCode, ErrorFacts } from './errors.ts'
 import { IdempotencyKey } from './names.ts'
 import type { PolicySwitch } from './policy.ts'
@@ -136,14 +137,4 @@ export function mutation<P extends z.ZodObject, R extends z.ZodObject, C, S>(
 function extended<O extends z.ZodObject, S extends z.ZodRawShape>(object: O, more: S): Extended<O, S> {
   const lacking = Object.entries(more).filter(([key]) => !(key in object.shape))
   return object.extend(Object.fromEntries(lacking)) as unknown as Extended<O, S>
-}
-
-/** Gives an object a member that is made when it is first asked for. */
-function madeOnce<O extends object, K extends string, V>(object: O, key: K, make: () => V): O & Record<K, V> {
-  return Object.defineProperty(object, key, { get: onlyOnce(make), enumerable: true }) as O & Record<K, V>
-}
-
-function onlyOnce<V>(make: () => V): () => V {
-  let made: V | undefined
-  return () => (made ??= make())
 }

@@ -316,11 +316,17 @@ await t.test('the command line against a running agent', async (t) => {
 
   await t.test('version, help and completion', async (t) => {
     const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string }
-    t.match(await agent.run('version'), { code: 0, stdout: `${version}\n` })
+    for (const word of ['version', '--version'])
+      t.match(await agent.run(word), { code: 0, stdout: `${version}\n` })
     t.match(await agent.run('--help'), { code: 0, stdout: /restart \[options\] <select...>/ })
-    t.match(await agent.run('restart', '--help'), { code: 0, stdout: /--max-unavailable <n>/ })
+    for (const words of [
+      ['restart', '--help'],
+      ['help', 'restart'],
+    ])
+      t.match(await agent.run(...words), { code: 0, stdout: /--max-unavailable <n>/ })
+    t.match(await agent.run('help', 'supervisor'), { code: 0, stdout: /restart \[options\] / })
     for (const shell of ['bash', 'zsh', 'fish'])
-      t.match(await agent.run('completion', shell), { code: 0, stdout: /restart/ }, shell)
+      t.match(await agent.run('completion', shell), { code: 0, stdout: /max-unavailable/ }, shell)
   })
 })
 

@@ -15,7 +15,9 @@ type Verdict = ResultOf<'audit.verify'>
 export async function verifyCommand(globals: Globals): Promise<number> {
   const isOther = globals.url !== undefined || globals.socket !== undefined
   const verdict: Verdict = isOther ? await asked(globals) : await read(globals)
-  process.stdout.write(globals.json ? `${JSON.stringify(verdict)}\n` : print('audit.verify', { ...verdict }))
+  process.stdout.write(
+    globals.json ? `${JSON.stringify(verdict)}\n` : await print('audit.verify', { ...verdict }),
+  )
   return verdict.ok ? 0 : 1
 }
 

@@ -266,7 +266,7 @@ await t.test(
           const before = host.files()
           const info = await stack.stack.service.info()
           t.match(info, { programDir: null, problems: [says] })
-          t.match(print('supervisor.info', info), new RegExp(`problem +.*${says.source}`, 'm'))
+          t.match(await print('supervisor.info', info), new RegExp(`problem +.*${says.source}`, 'm'))
           const refused = { code: 'SUPERVISOR_FAULT', message: says, facts: { fault: 'NO_PROGRAM_DIR' } }
           await t.rejects(prepare({ action: 'put', definition: web }), refused)
           await t.rejects(change({ action: 'put', definition: web }), refused)
