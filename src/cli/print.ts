@@ -142,7 +142,7 @@ const PRINTERS: { [M in MethodName]?: Printer<M> } = {
 
 /** A result as text for people. */
 export async function print(method: MethodName, result: Record<string, unknown>): Promise<string> {
-  const printer = PRINTERS[method] as Printer<never> | undefined
+  const printer: Printer<never> | undefined = PRINTERS[method]
   return printer ? await printer(result as never) : `${JSON.stringify(result, null, 2)}\n`
 }
 

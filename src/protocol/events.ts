@@ -1,6 +1,6 @@
 import * as z from 'zod'
-import { madeOnce } from '../lib/made-once.ts'
 import { EntryId, EntryRevision, Run } from './entry.ts'
+import { madeOnce } from './made-once.ts'
 import { GivenName, Instant } from './names.ts'
 import { ProcessState, SignalName } from './process.ts'
 import { Revision } from './program.ts'

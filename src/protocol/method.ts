@@ -1,6 +1,6 @@
 import * as z from 'zod'
-import { madeOnce, onlyOnce } from '../lib/made-once.ts'
 import type { ErrorCode, ErrorFacts } from './errors.ts'
+import { madeOnce, onlyOnce } from './made-once.ts'
 import { IdempotencyKey } from './names.ts'
 import type { PolicySwitch } from './policy.ts'
 import type { Scope } from './scopes.ts'

@@ -313,21 +313,6 @@ await t.test('the command line against a running agent', async (t) => {
     t.notMatch(agent.read('tokens.json'), made.stdout.trim().slice(-40), 'its text is nowhere kept')
     t.notMatch(agent.daemon.stderr(), made.stdout.trim().slice(-40))
   })
-
-  await t.test('version, help and completion', async (t) => {
-    const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string }
-    for (const word of ['version', '--version'])
-      t.match(await agent.run(word), { code: 0, stdout: `${version}\n` })
-    t.match(await agent.run('--help'), { code: 0, stdout: /restart \[options\] <select...>/ })
-    for (const words of [
-      ['restart', '--help'],
-      ['help', 'restart'],
-    ])
-      t.match(await agent.run(...words), { code: 0, stdout: /--max-unavailable <n>/ })
-    t.match(await agent.run('help', 'supervisor'), { code: 0, stdout: /restart \[options\] / })
-    for (const shell of ['bash', 'zsh', 'fish'])
-      t.match(await agent.run('completion', shell), { code: 0, stdout: /max-unavailable/ }, shell)
-  })
 })
 
 await t.test('without a running agent', async (t) => {
