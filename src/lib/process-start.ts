@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs'
 
+/** The clock ticks that Linux shows to programs: 100 a second wherever Node.js runs. */
+export const TICK_MS = 10
 /** Where /proc/PID/stat has it, counted from the state of the process. */
 const START = 19
 

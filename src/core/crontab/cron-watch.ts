@@ -1,5 +1,6 @@
 // Since when the host has been up and awake and a cron daemon there, as far as anybody can tell: a run is called missed only
 // where that is certain.
+import { TICK_MS } from '../../lib/process-start.ts'
 import { cronProcess } from '../host/cron-daemon.ts'
 import { type HostClock, readHostClock } from '../host/host-clock.ts'
 import type { Period } from './missed.ts'
@@ -13,7 +14,6 @@ export interface HostLook {
   cron: { pid: number; startTicks: string } | null
 }
 
-const TICK_MS = 10
 /** Clocks that go apart by more did not just drift. */
 const APART_MS = 2_000
 const KEEP_MS = 2 * 24 * 3_600_000

@@ -1,6 +1,6 @@
 import { type FSWatcher, watch } from 'node:fs'
 import { setImmediate } from 'node:timers/promises'
-import { processStart } from '../../lib/process-start.ts'
+import { processStart, TICK_MS } from '../../lib/process-start.ts'
 import { type HostClock, readHostClock } from '../host/host-clock.ts'
 import { type FoundRecord, isLiving } from './run-live.ts'
 import { parseName, parseRecord, RECORD_BYTES, type SpoolName } from './run-record.ts'
@@ -44,7 +44,6 @@ const HINTS_A_MINUTE = 6000
 /** Names that are not reported again. */
 const REPORTED = 1000
 /** The uptime in a name is that of a moment after the start of its process. */
-const TICK_MS = 10
 
 /** The folder of one user: what is in it is brought to the runs, and taken away once that is kept. */
 export class UserSpool {

@@ -1,8 +1,10 @@
 // One step with one process: begin, then wait until the process table shows the end of it. Nothing waits inside
 // supervisord, so that a stop of an hour costs neither a connection nor anybody's patience.
+import { processStart, TICK_MS } from '../../lib/process-start.ts'
 import { sleep } from '../../lib/sleep.ts'
 import { AgentError } from '../../protocol/errors.ts'
 import type { ProcessState } from '../../protocol/process.ts'
+import { readHostClock } from '../host/host-clock.ts'
 import { CallGather } from './call-gather.ts'
 import { isSafe } from './codec.ts'
 import type { Fault } from './faults.ts'
@@ -16,6 +18,8 @@ import type { StateWatch } from './state-watch.ts'
  * wait is generous, because a slow host forks slowly.
  */
 const SPAWN_SETTLE_MS = 250
+/** Far longer than an event of a spawn is under way. */
+const OLD_MS = 2_000
 
 /** supervisord starts again what ended by itself within a second or so, if it does at all. */
 const RESPAWN_MS = 2_000
@@ -41,11 +45,20 @@ export class ProcessSteps {
     this.#gather = new CallGather(deps.rpc)
   }
 
-  /** Notes which of them supervisord spawned within its last second or two: an event of that may be under way. */
-  async noteYoung(entries: readonly Entry[], signal: AbortSignal): Promise<void> {
-    const names = entries.map(({ name }) => name).filter(isSafe)
+  /**
+   * Notes which of them supervisord spawned within its last second or two: an event of that may be under way. What is
+   * to be seen as its child for longer needs no question, and a hundred of these take 50 ms; one is asked in any case,
+   * so that nothing is begun with a supervisord that gives no answer.
+   */
+  async noteYoung(
+    entries: readonly Entry[],
+    supervisord: number | undefined,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const isOld = oldChildrenOf(supervisord)
+    const names = entries.flatMap(({ name, pid }) => (isSafe(name) && !isOld(pid) ? [name] : []))
+    if (names.length === 0) return void (await this.#rpc.call('supervisor.getState', [], { signal }))
     const calls = names.map((name) => ({ method: 'supervisor.getProcessInfo', params: [name] }))
-    if (calls.length === 0) return
     const answers = await this.#rpc.batch(calls, { signal })
     answers.forEach((answer, index) => {
       const info = ProcessInfo.safeParse(answer)
@@ -210,6 +223,15 @@ const SPAWN_FAULTS: ReadonlySet<string> = new Set([
   'NO_FILE',
   'NOT_EXECUTABLE',
 ])
+
+/** Tells whether a process has been its child for some seconds; false where /proc does not show it. */
+function oldChildrenOf(parent: number | undefined): (pid: number | null) => boolean {
+  const { upMs } = readHostClock()
+  return (pid) => {
+    const start = pid === null ? null : processStart(pid)
+    return start !== null && start.parent === parent && upMs - Number(start.startTicks) * TICK_MS >= OLD_MS
+  }
+}
 
 function gone(name: string): AgentError {
   return new AgentError('PROCESS_NOT_FOUND', `${name} left supervisord`, { facts: { process: name } })

@@ -119,7 +119,10 @@ export class ProcessTasks {
   /** All at once, each in its turn. */
   async inTurn(entries: readonly Entry[], options: Begun, task: Task): Promise<ProcessResult[]> {
     // one question for all of them
-    const isYoungKnown = task.stops ? this.#steps.noteYoung(entries, options.signal) : Promise.resolve()
+    const supervisord = this.#connection.status.identity?.pid
+    const isYoungKnown = task.stops
+      ? this.#steps.noteYoung(entries, supervisord, options.signal)
+      : Promise.resolve()
     isYoungKnown.catch(() => undefined) // each row that gets its turn says it
     const begin = async (name: string, turn: Turn, ends: readonly AbortSignal[]) => {
       turn.note = 'nothing was begun: supervisord gave no answer'

@@ -112,6 +112,14 @@ for (const source of ['listener', 'comparison'] as const)
         }
     })
 
+    await t.test('trap 8: nor one right after a start by somebody else', async (t) => {
+      for (let round = 0; round < 4; round++) {
+        await stack.rpc.call('supervisor.startProcess', ['brief', false])
+        const stopping = processes.stop(processes.select(['brief'], ADMIN), waiting({ timeoutMs: 15_000 }))
+        t.match(await stopping, [{ ok: true, changed: true }], 'long before its stopwaitsecs of 30')
+      }
+    })
+
     await t.test(
       'a slow stop blocks nobody else and ends as TIMEOUT with what was begun going on',
       async (t) => {
