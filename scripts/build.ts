@@ -1,5 +1,5 @@
-// Bundles the agent into dist/: the command, its full command line, the daemon and its settings, files that load nothing of
-// the others (docs/adr/0003-three-bundles.md, 0010-settings-let-go.md); and two for the client, Node and browser.
+// Bundles the agent into dist/: the command, its full command line, what looks at this host, the daemon and its settings,
+// files that share nothing (docs/adr/0003-three-bundles.md, 0010-settings-let-go.md); and two for the client, Node and browser.
 import { chmodSync, copyFileSync, cpSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { type BuildOptions, build, type Metafile, type Plugin } from 'esbuild'
@@ -64,7 +64,7 @@ mkdirSync(resolve(root, 'dist'))
 await Promise.all([
   build({ ...command, entryPoints: { agent: 'src/main.ts' }, banner: { js: '#!/usr/bin/env node' } }),
   build({ ...command, entryPoints: { cli: BUNDLES.cli }, banner: { js: bundleUrl }, metafile: true }).then(
-    expectNoYaml,
+    expectNone('node_modules/yaml/', 'src/core/'),
   ),
   build({ ...command, entryPoints: { host: BUNDLES.host }, banner: { js: bundleUrl } }),
   build({ ...command, entryPoints: { settings: BUNDLES.settings } }),
@@ -76,7 +76,7 @@ await Promise.all([
     define: { ...command.define, ...UTC.define },
     banner: { js: bundleUrl },
     metafile: true,
-  }).then(expectNoYaml),
+  }).then(expectNone('node_modules/yaml/')),
   build({
     ...shared,
     define,
@@ -104,10 +104,10 @@ chmodSync(resolve(root, 'dist/agent.cjs'), 0o755)
 copyFileSync(resolve(root, 'config.example.yaml'), resolve(root, 'dist/config.example.yaml'))
 cpSync(resolve(root, 'assets'), resolve(root, 'dist/assets'), { recursive: true })
 
-/** What the daemon needs once, and most commands never, is in a bundle of its own. @throws {Error} */
-function expectNoYaml({ metafile: { inputs, outputs } }: { metafile: Metafile }): void {
-  if (Object.keys(inputs).some((path) => path.includes('node_modules/yaml/')))
-    throw new Error(
-      `the YAML package is in ${Object.keys(outputs).join()}: it is reached by withSettings() alone`,
-    )
+/** A bundle is without what others are there for; one import would bring it back unseen. @throws {Error} */
+function expectNone(...parts: string[]): (built: { metafile: Metafile }) => void {
+  return ({ metafile: { inputs, outputs } }) => {
+    const found = Object.keys(inputs).find((path) => parts.some((part) => path.includes(part)))
+    if (found !== undefined) throw new Error(`${found} is in ${Object.keys(outputs).join()}`)
+  }
 }

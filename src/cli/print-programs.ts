@@ -25,8 +25,8 @@ export const programPrinters = {
       ]),
     ),
   'program.get': async ({ program }: ResultOf<'program.get'>) => {
-    const yaml = await withSettings(({ writeYaml }) => writeYaml(definition))
     const { definition, instances, ...rest } = program
+    const yaml = await withSettings(({ writeYaml }) => writeYaml(definition))
     const head = [
       `${rest.name}: ${rest.running} of ${rest.processes} running, ${rest.source}, ${rest.file}`,
       `revision ${rest.revision}${rest.drift ? ', edited by hand since' : ''}`,

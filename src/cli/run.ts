@@ -7,7 +7,7 @@ import { completionScript } from './commands/completion.ts'
 import { deadlineOf, type Globals, openClient } from './globals.ts'
 import type { runOnHost } from './host-commands.ts'
 import { madeWhole, withLateCommands } from './late-commands.ts'
-import { withOwnFlags } from './own-flags.ts'
+import { isVersionMisplaced, withOwnFlags } from './own-flags.ts'
 import { print } from './print.ts'
 import { showProgress } from './progress.ts'
 import { report, wantsJson } from './report.ts'
@@ -26,7 +26,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     throw error
   })
   let status = 0
-  const program = buildProgram(wantsJson(argv), (code) => {
+  const program = buildProgram(argv, (code) => {
     status = code
   })
   try {
@@ -39,13 +39,13 @@ export async function run(argv: readonly string[]): Promise<number> {
 
 /** The command line with all that its commands take, to be shown. */
 export function wholeProgram(): Command {
-  return madeWhole(buildProgram(false, () => undefined))
+  return madeWhole(buildProgram([], () => undefined))
 }
 
 /** The command line as commander knows it; `done` gets the exit status of what ran. */
-function buildProgram(isJson: boolean, done: (status: number) => void): Command {
+function buildProgram(argv: readonly string[], done: (status: number) => void): Command {
   const version = agentVersion()
-  const versionText = isJson ? JSON.stringify({ version }) : version
+  const versionText = wantsJson(argv) ? JSON.stringify({ version }) : version
   const program = new Command('agent')
     .description('Drives supervisord on this host, or on another with --url.')
     .option('--config <file>', 'the config file')
@@ -57,10 +57,11 @@ function buildProgram(isJson: boolean, done: (status: number) => void): Command 
     .option('--timeout-ms <n>', 'longest wait for an answer, or for each process', deadline)
     .option('--no-color', 'no colour (NO_COLOR does the same)')
     .option('-q, --quiet', 'print no remarks')
-    .version(versionText, '--version', 'print the version')
     .exitOverride()
     .showHelpAfterError('(agent --help, or agent COMMAND --help)')
     .addHelpText('after', EXITS)
+  if (!isVersionMisplaced(argv, program.options))
+    program.version(versionText, '--version', 'print the version')
   program.configureHelp({ showGlobalOptions: false })
   withLateCommands(program)
   const globals = (): Globals => program.opts<Globals>()

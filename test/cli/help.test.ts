@@ -10,6 +10,9 @@ await t.test('the version, as a command and as a flag', async (t) => {
     t.match(await run(word), { code: 0, stdout: `${version}\n`, stderr: '' })
     t.match(JSON.parse((await run('--json', word)).stdout), { version })
   }
+  t.match(await run('--config', '/none', '--version'), { code: 0, stdout: `${version}\n` })
+  for (const words of ['stop all --version', '--config /none stop all --version', 'version --version'])
+    t.match(await run(...words.split(' ')), { code: 2, stdout: '', stderr: /unknown option '--version'/ })
 })
 
 await t.test('help shows what a command takes, however it is asked for', async (t) => {
@@ -22,10 +25,11 @@ await t.test('help shows what a command takes, however it is asked for', async (
     ['supervisor', '--help'],
   ])
     t.match(await run(...words), { code: 0, stdout: /restart \[options\] / })
+  t.match(await run('help', 'program'), { code: 0, stdout: /put \[options\] <name>/ })
   t.match(await run('supervisor'), { code: 2, stderr: /restart \[options\] / })
 })
 
 await t.test('completion knows the flags of every command', async (t) => {
   for (const shell of ['bash', 'zsh', 'fish'])
-    t.match(await run('completion', shell), { code: 0, stdout: /max-unavailable/ }, shell)
+    t.match(await run('completion', shell), { code: 0, stdout: /max-unavailable[^]*no-overlap/ }, shell)
 })

@@ -43,7 +43,6 @@ const RESULTS_A_MINUTE = 1200
 const HINTS_A_MINUTE = 6000
 /** Names that are not reported again. */
 const REPORTED = 1000
-/** The uptime in a name is that of a moment after the start of its process. */
 
 /** The folder of one user: what is in it is brought to the runs, and taken away once that is kept. */
 export class UserSpool {
@@ -250,7 +249,7 @@ export class UserSpool {
   }
 }
 
-/** Whether somebody is still at it. */
+/** Whether somebody is still at it: the uptime in a name is that of a moment after the start of its process. */
 function isWritten({ boot, pid, upMs }: Extract<SpoolName, { pid: number }>, clock: HostClock): boolean {
   const start = boot === clock.boot ? processStart(pid) : null
   return start !== null && Number(start.startTicks) * TICK_MS <= upMs + TICK_MS

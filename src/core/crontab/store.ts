@@ -1,6 +1,6 @@
 // Crontabs read as they lie there and written through `crontab`, by one task at a time for each user. There is no lock
 // that others know of: what lies there is compared just before the write and looked at again after it.
-import { watch } from 'node:fs'
+import { watch as watchFolder } from 'node:fs'
 import { setImmediate } from 'node:timers/promises'
 import { KeyedMutex } from '../../lib/keyed-mutex.ts'
 import { sleep } from '../../lib/sleep.ts'
@@ -93,20 +93,20 @@ export class CrontabStore {
   }
 
   /**
-   * Counting begins before the last look, and nothing is waited for between that look and `crontab`.
-   * @returns whether it was written more than once while we wrote it; null when it is not the one that was read
+   * The watch begins before the last look, and nothing is waited for between that look and `crontab`.
+   * @returns whether somebody else wrote it while we did, as far as the host lets us watch; null when it is not the one that was read
    */
   async #install(user: string, bytes: Buffer, before: CrontabFile | null): Promise<boolean | null> {
     const { files, command } = this.#deps
-    const counter = new RenameCounter(files.folder, user)
+    const watch = new WriteWatch(files.folder, user)
     try {
       if (!files.isStill(user, before)) return null
       if (bytes.length === 0) await command.remove(user)
       else await command.install(user, bytes)
       this.#writtenMs.set(user, Date.now())
-      return (await counter.settled()) > 1
+      return await watch.isRace()
     } finally {
-      counter.close()
+      watch.close()
     }
   }
 
@@ -136,21 +136,25 @@ function tableOf(file: CrontabFile | null): CrontabTable {
   return CrontabTable.parse(file?.bytes ?? Buffer.alloc(0))
 }
 
-/** How often a crontab is put in place: each write is one rename. Counts none where nothing can be watched. */
-class RenameCounter {
-  #count = 0
-  readonly #watcher: ReturnType<typeof watch> | null
+/** Whether somebody else writes a crontab: our own write is one rename. Sees nothing where nothing can be watched. */
+class WriteWatch {
+  #renames = 0
+  /** Written where it lies, as no `crontab` does. */
+  #isTouched = false
+  readonly #watcher: ReturnType<typeof watchFolder> | null
 
   constructor(folder: string, name: string) {
     this.#watcher = watching(folder, (type, changed) => {
-      if (type === 'rename' && changed === name) this.#count++
+      if (changed !== name) return
+      if (type === 'rename') this.#renames++
+      else this.#isTouched = true
     })
   }
 
   /** With all that the kernel holds ready by now: whatever is waiting is read within one turn of the event loop. */
-  async settled(): Promise<number> {
+  async isRace(): Promise<boolean> {
     for (let turn = 0; turn < 2; turn++) await setImmediate()
-    return this.#count
+    return this.#renames > 1 || this.#isTouched
   }
 
   close(): void {
@@ -160,7 +164,7 @@ class RenameCounter {
 
 function watching(folder: string, told: (type: string, name: string | null) => void) {
   try {
-    const watcher = watch(folder, { persistent: false }, told)
+    const watcher = watchFolder(folder, { persistent: false }, told)
     watcher.on('error', () => watcher.close())
     return watcher
   } catch {

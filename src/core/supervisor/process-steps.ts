@@ -1,10 +1,10 @@
 // One step with one process: begin, then wait until the process table shows the end of it. Nothing waits inside
 // supervisord, so that a stop of an hour costs neither a connection nor anybody's patience.
+import { uptime } from 'node:os'
 import { processStart, TICK_MS } from '../../lib/process-start.ts'
 import { sleep } from '../../lib/sleep.ts'
 import { AgentError } from '../../protocol/errors.ts'
 import type { ProcessState } from '../../protocol/process.ts'
-import { readHostClock } from '../host/host-clock.ts'
 import { CallGather } from './call-gather.ts'
 import { isSafe } from './codec.ts'
 import type { Fault } from './faults.ts'
@@ -50,11 +50,7 @@ export class ProcessSteps {
    * to be seen as its child for longer needs no question, and a hundred of these take 50 ms; one is asked in any case,
    * so that nothing is begun with a supervisord that gives no answer.
    */
-  async noteYoung(
-    entries: readonly Entry[],
-    supervisord: number | undefined,
-    signal: AbortSignal,
-  ): Promise<void> {
+  async noteYoung(entries: readonly Entry[], supervisord: number | null, signal: AbortSignal): Promise<void> {
     const isOld = oldChildrenOf(supervisord)
     const names = entries.flatMap(({ name, pid }) => (isSafe(name) && !isOld(pid) ? [name] : []))
     if (names.length === 0) return void (await this.#rpc.call('supervisor.getState', [], { signal }))
@@ -224,9 +220,9 @@ const SPAWN_FAULTS: ReadonlySet<string> = new Set([
   'NOT_EXECUTABLE',
 ])
 
-/** Tells whether a process has been its child for some seconds; false where /proc does not show it. */
-function oldChildrenOf(parent: number | undefined): (pid: number | null) => boolean {
-  const { upMs } = readHostClock()
+/** Tells whether a process has been its child for some seconds; false where that cannot be seen. */
+function oldChildrenOf(parent: number | null): (pid: number | null) => boolean {
+  const upMs = uptime() * 1000
   return (pid) => {
     const start = pid === null ? null : processStart(pid)
     return start !== null && start.parent === parent && upMs - Number(start.startTicks) * TICK_MS >= OLD_MS

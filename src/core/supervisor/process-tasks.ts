@@ -38,6 +38,7 @@ export class ProcessTasks {
   readonly #steps: ProcessSteps
   readonly #connection: SupervisorConnection
   readonly #notes: RestartNotes
+  readonly #localPid: () => number | null
   readonly #logger: Logger
   readonly #turns = new ProcessTurns()
   readonly #end = new AbortController()
@@ -49,12 +50,15 @@ export class ProcessTasks {
     steps: ProcessSteps
     connection: SupervisorConnection
     notes: RestartNotes
+    /** That of supervisord where its processes can be seen from here; else null. */
+    localPid: () => number | null
     logger: Logger
   }) {
     this.#table = deps.table
     this.#steps = deps.steps
     this.#connection = deps.connection
     this.#notes = deps.notes
+    this.#localPid = deps.localPid
     this.#logger = deps.logger
     setMaxListeners(0, this.#end.signal, this.#run.signal)
   }
@@ -119,9 +123,8 @@ export class ProcessTasks {
   /** All at once, each in its turn. */
   async inTurn(entries: readonly Entry[], options: Begun, task: Task): Promise<ProcessResult[]> {
     // one question for all of them
-    const supervisord = this.#connection.status.identity?.pid
     const isYoungKnown = task.stops
-      ? this.#steps.noteYoung(entries, supervisord, options.signal)
+      ? this.#steps.noteYoung(entries, this.#localPid(), options.signal)
       : Promise.resolve()
     isYoungKnown.catch(() => undefined) // each row that gets its turn says it
     const begin = async (name: string, turn: Turn, ends: readonly AbortSignal[]) => {

@@ -151,6 +151,7 @@ export class SupervisorStack {
       steps,
       connection: this.connection,
       notes: new RestartNotes({ path: join(deps.stateDir, 'restarts.json'), logger }),
+      localPid: () => this.#localPid(this.connection.status.identity?.pid),
       logger,
     })
     this.#tasks = tasks

@@ -1,5 +1,6 @@
 // A write beside somebody else's, at each moment of it.
 import { randomUUID } from 'node:crypto'
+import { join } from 'node:path'
 import t from 'tap'
 import { CrontabCommand } from '../../../src/core/crontab/crontab-command.ts'
 import { CrontabFiles } from '../../../src/core/crontab/crontab-file.ts'
@@ -36,9 +37,31 @@ await t.test('a line that is lost is told, whenever it was written', { skip }, a
     const body = host.spooled('alice')?.toString() ?? ''
     // who overwrites ours with what was before is told at the next look
     const isWhole = body.includes(line) && body.includes(OURS)
-    t.ok(isWhole || isRace || !body.includes(OURS), `after ${delayMs} ms`)
+    const isOverwritten = body.includes(line) && !body.includes(OURS)
+    t.ok(isWhole || isRace || isOverwritten, `after ${delayMs} ms`)
     seen[isRace ? 'raced' : 'kept']++
     await host.run(['crontab', '-u', 'alice', '-r'])
   }
   t.ok(seen.kept > 0 && seen.raced > 0, `moments of both kinds: ${JSON.stringify(seen)}`)
+})
+
+await t.test('what others write where it lies is told too', { skip }, async (t) => {
+  const host = await CronHost.start(t)
+  const { crontab, folders } = placesOf(host)
+  await host.install('alice', '5 5 * * * /bin/echo before\n')
+  const spooled = join(folders[0] ?? '', 'alice')
+  // whoever writes in the middle of our own `crontab`
+  const between = ['sh', '-c', `echo '6 6 * * * /bin/echo theirs' >>"$0"; exec "$@"`, spooled, ...crontab]
+  const add = async (table: CrontabTable) =>
+    CrontabTable.parse(Buffer.concat([Buffer.from(OURS), table.bytes]))
+  for (const [argv, isRace] of [
+    [crontab, false],
+    [between, true],
+  ] as const) {
+    const store = new CrontabStore({
+      files: new CrontabFiles({ folders }),
+      command: new CrontabCommand({ argv: argv as [string, ...string[]] }),
+    })
+    t.match(await store.write('alice', add, async () => undefined), { isChanged: true, isRace })
+  }
 })

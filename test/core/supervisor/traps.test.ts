@@ -4,10 +4,24 @@ import { join } from 'node:path'
 import t from 'tap'
 import { EventBus } from '../../../src/core/events/bus.ts'
 import { renderListenerSection } from '../../../src/core/supervisor/listener-section.ts'
+import { ProcessSteps } from '../../../src/core/supervisor/process-steps.ts'
 import { ProcessTable } from '../../../src/core/supervisor/process-table.ts'
+import { SupervisorRpc } from '../../../src/core/supervisor/rpc.ts'
+import { StateWatch } from '../../../src/core/supervisor/state-watch.ts'
+import { createLogger } from '../../../src/logger.ts'
 import { ADMIN, startStack } from '../../fixtures/stack.ts'
 import { supervisord } from '../../fixtures/supervisord.ts'
 import { until } from '../../fixtures/wait.ts'
+
+/** The one of the agent, with a list of what was asked for in batches. */
+class CountingRpc extends SupervisorRpc {
+  asked: unknown[] = []
+
+  override async batch(...[calls, options]: Parameters<SupervisorRpc['batch']>): Promise<unknown[]> {
+    this.asked.push(...calls.map(({ params }) => params[0]))
+    return await super.batch(calls, options)
+  }
+}
 
 await t.test('traps 2 to 5: nothing asks supervisord for the text of a log', (t) => {
   const sources = readdirSync('src', { recursive: true, withFileTypes: true }).filter((entry) =>
@@ -82,6 +96,47 @@ await t.test('traps of logs against a real supervisord', async (t) => {
     t.match(stack.logs.clear(stack.processes.select(['redirected'], ADMIN)), [{ ok: true, changed: false }])
     t.end()
   })
+})
+
+await t.test('trap 8: supervisord is asked only of what it may have spawned a moment ago', async (t) => {
+  const host = await supervisord(t, {
+    programs: {
+      web: { command: 'sleep 300', startsecs: 0 },
+      off: { command: 'sleep 300', autostart: false },
+    },
+  })
+  const { stack, waitState } = await startStack(t, host, { listener: true })
+  await waitState('web', 'RUNNING')
+  const { table, connection, observer } = stack
+  const rpc = new CountingRpc({ url: host.url, username: '', password: '' })
+  const logger = createLogger('silent')
+  const steps = new ProcessSteps({
+    rpc,
+    table,
+    watch: new StateWatch({ table, observer, poke: () => undefined, logger }),
+  })
+  const here = connection.status.identity?.pid ?? 0
+  const asked = async (names: readonly string[], parent: number | null = here) => {
+    rpc.asked = []
+    await steps.noteYoung(
+      names.map((name) => table.need(name)),
+      parent,
+      new AbortController().signal,
+    )
+    return rpc.asked
+  }
+  const { pid } = table.need('web')
+  process.kill(Number(pid), 'SIGKILL')
+  await until(() => table.need('web').pid !== null && table.need('web').pid !== pid, 'another one')
+  t.same(await asked(['web']), ['web'], 'it was spawned a moment ago')
+  await until(async () => (await asked(['web'])).length === 0, 'two seconds')
+  t.same(await asked(['web', 'off']), ['off'], 'what is down may have been started')
+  t.same(await asked(['web'], null), ['web'], 'where supervisord is not to be seen')
+  t.same(await asked(['web'], 1), ['web'], 'a child of another')
+  await host.kill('SIGSTOP')
+  const late = steps.noteYoung([table.need('web')], here, AbortSignal.timeout(300))
+  await t.rejects(late, 'an answer is needed in any case')
+  await host.kill('SIGCONT')
 })
 
 await t.test('trap 7: a death wakes supervisord at once, and nothing does while all is quiet', async (t) => {
